@@ -1,0 +1,19 @@
+"""The public contract suite against the Rakuten emulator."""
+
+from __future__ import annotations
+
+import pytest
+
+from syncd.testing.contract import ChannelContract
+from syncd_rakuten.channel import RakutenChannel
+from syncd_rakuten.emulator import RakutenEmulator
+
+pytestmark = pytest.mark.anyio
+
+
+class TestContract(ChannelContract):
+    channel_type = RakutenChannel
+    emulator_type = RakutenEmulator
+
+    def listing_key(self, i: int) -> str:
+        return f"item-{i:04d}/SKU-{i}"

@@ -1,0 +1,92 @@
+"""A change of many numbers is shown first, then asked for, then made: nothing happens unseen, nothing by half."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+from syncd.cli.refusal import FAILED, Refused
+from syncd.cli.screen import Rows
+from syncd.cli.session import Session
+from syncd.cli.starting import Here
+
+SHOWN = 50
+YES = "Apply without asking."
+PREVIEW = "Only show what would change."
+
+
+def with_preview(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--preview and --yes."""
+    yes = click.option("--yes", is_flag=True, help=YES)
+    return yes(click.option("--preview", is_flag=True, help=PREVIEW)(command))
+
+
+async def settle(
+    here: Here,
+    session: Session,
+    path: str,
+    body: dict[str, Any],
+    *,
+    columns: Sequence[str] = (),
+    preview: bool,
+    yes: bool,
+) -> None:
+    """Let the API preview a change, show it, ask, and make it. Answers with the API's last document."""
+    if not yes or preview:
+        document = await session.post(path, {**body, "preview": True})
+        if not await agreed(here, session, document, columns, preview=preview):
+            return
+    with here.screen.progress("applying"):
+        document = await session.post(path, {**body, "preview": False})
+    changes = document.get("changes", [])
+    here.screen.answer(document, f"applied: {counted(changes)}")
+
+
+async def agreed(
+    here: Here, session: Session, document: dict[str, Any], columns: Sequence[str], *, preview: bool
+) -> bool:
+    """Show a preview and ask for a yes. False: it was only to be shown. Raises Refused where nobody can be asked.
+
+    The session is closed while a person thinks, so that a store opened here is free for a daemon.
+    """
+    changes = document.get("changes", [])
+    document = {**document, "applied": False}
+    if preview or not changes:
+        here.screen.answer(document, *_shown(changes, columns))
+        return False
+    asked = not here.screen.as_json and sys.stdin.isatty()
+    if not asked:
+        raise Unasked(document, here, changes, columns)
+    for part in _shown(changes, columns):
+        here.screen.say(part)
+    await session.aclose()
+    if not click.confirm(f"Apply {counted(changes)}?"):
+        raise Refused("nothing was changed")
+    return True
+
+
+class Unasked(Refused):
+    """A change that needs a yes, where nobody can be asked."""
+
+    def __init__(self, document: dict[str, Any], here: Here, changes: Sequence[Any], columns: Sequence[str]) -> None:
+        for part in _shown(changes, columns):
+            here.screen.say(part)
+        self._document = document
+        super().__init__("nothing was changed; add --yes to apply it", code=FAILED)
+
+    def document(self) -> dict[str, Any]:
+        return {**self._document, "error": str(self)}
+
+
+def counted(changes: Sequence[Any]) -> str:
+    """`1 change`, `12 changes`."""
+    return f"{len(changes)} change{'' if len(changes) == 1 else 's'}"
+
+
+def _shown(changes: Sequence[dict[str, Any]], columns: Sequence[str]) -> list[str | Rows]:
+    rest = f"… and {len(changes) - SHOWN} more; all with --json" if len(changes) > SHOWN else ""
+    table = Rows(changes[:SHOWN], columns, empty="nothing to change")
+    return [table, rest] if rest else [table]

@@ -1,0 +1,146 @@
+"""`syncd listings`: which listing of a shop is which SKU."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+
+from syncd.cli import files, sheet
+from syncd.cli.changes import settle, with_preview
+from syncd.cli.refusal import Problem, Refused, WrongFile
+from syncd.cli.screen import Rows
+from syncd.cli.session import Session
+from syncd.cli.sheet import Row, Sheet
+from syncd.cli.starting import Here, Usual, connected
+from syncd.cli.stock_lines import name_damaged
+from syncd.cli.suggest import known_shop
+from syncd.model import ListingState
+
+COLUMNS = ("shop", "key", "name", "sku", "pack", "state", "sync", "target", "believed", "told_at", "held", "error")
+KNOWN = ("shop", "key", "sku", "pack", "state", "sync", "name", "target", "believed")
+EXPORTED = ("shop", "key", "sku", "pack", "state", "sync", "name")
+STATES = [state.value for state in ListingState]
+ITEM = re.compile(r"items[.\[](\d+)\]?(?:\.(\w+))?")
+
+
+@click.group(cls=Usual, usual="list")
+def listings() -> None:
+    """Listings (出品): which SKU and pack size each listing of a shop is."""
+
+
+@listings.command("list")
+@click.option("--shop", help="Only this shop's.")
+@click.option("--query", help="Only those whose key, name or SKU contains this.")
+@click.option("--state", type=click.Choice(STATES), help="Only those in this state.")
+@click.option("--wrong", is_flag=True, help="Only those that wait to be written or are in doubt.")
+@click.option("--limit", type=click.IntRange(0), default=100, show_default=True, help="Most rows; 0 for all.")
+@connected
+async def list_(here: Here, session: Session, shop: str | None, limit: int, **filters: Any) -> None:
+    """List listings with what they must show and are believed to show."""
+    if shop is not None:
+        await known_shop(session, shop)
+    page = await session.some("/listings", limit, shop=shop, **filters)
+    more = [] if page["next"] is None else ["There is more: use --query or --limit."]
+    here.screen.answer(page, Rows(page["items"], COLUMNS, empty="no such listing"), *more)
+
+
+@listings.command("import")
+@click.argument("file", type=files.FILE_IN, required=False)
+@click.option("--shop", help="The shop; without a FILE its listings are fetched and matched.")
+@click.option("--create-skus", is_flag=True, help="Create the SKUs that do not exist yet.")
+@click.option("--as-is", is_flag=True, help="Take SKU codes that look damaged by a spreadsheet.")
+@with_preview
+@connected
+async def import_(
+    here: Here,
+    session: Session,
+    file: Path | None,
+    shop: str | None,
+    create_skus: bool,
+    as_is: bool,
+    preview: bool,
+    yes: bool,
+) -> None:
+    """Map listings to SKUs from a CSV (key, sku, pack, state, sync), or fetch a shop's listings and match them."""
+    if file is None:
+        if shop is None:
+            raise click.UsageError("give a FILE, or --shop SHOP to fetch its listings")
+        await known_shop(session, shop)
+        await settle(here, session, "/listings/fetch", {"shop": shop}, preview=preview, yes=yes)
+        return
+    read = sheet.read_sheet(files.content(file), str(file), KNOWN, ("key", "sku"))
+    shop = _shop_of(read, shop)
+    await known_shop(session, shop)
+    items = [_item(read, row) for row in read.rows]
+    read.once([(item["key"],) for item in items], "key")
+    read.finish()
+    if not as_is:
+        await name_damaged(session, read, here.screen)
+    body = {"shop": shop, "items": items, "create_skus": create_skus}
+    try:
+        await settle(here, session, "/listings", body, preview=preview, yes=yes)
+    except Refused as error:
+        raise _in_file(read, error) from None
+
+
+def _shop_of(read: Sheet, shop: str | None) -> str:
+    """The one shop of a file. Raises WrongFile for a second one, which could be applied by half only."""
+    if "shop" not in read.columns:
+        if shop is None:
+            raise click.UsageError("the file has no column shop: add --shop SHOP")
+        return shop
+    name = shop or read.rows[0]["shop"]
+    for row in read.rows:
+        if row["shop"] != name:
+            read.wrong(row, "shop", f'"{sheet.shortened(row["shop"])}" is not {name}; import one shop at a time')
+    read.finish()
+    return name
+
+
+def _item(read: Sheet, row: Row) -> dict[str, Any]:
+    """One row as the API takes it; an empty cell other than the SKU leaves that as it is."""
+    item: dict[str, Any] = {"key": row["key"], "sku": read.code(row, required=False) or None}
+    if not row["key"]:
+        read.wrong(row, "key", "is empty")
+    if row["pack"]:
+        item["pack"] = read.whole(row, "pack", least=1)
+    if row["sync"]:
+        item["sync"] = read.flag(row, "sync")
+    if row["name"]:
+        item["name"] = row["name"]
+    if state := row["state"]:
+        item["state"] = state
+        if state not in STATES:
+            read.wrong(row, "state", f'"{sheet.shortened(state)}" should be one of: {", ".join(STATES)}')
+    return item
+
+
+def _in_file(read: Sheet, error: Refused) -> Refused:
+    """The API's error about an item as one about a line of the file."""
+    found = ITEM.search(error.where or "")
+    if found is None or int(found[1]) >= len(read.rows):
+        return error
+    row = read.rows[int(found[1])]
+    return WrongFile([Problem(read.file, row.line, read.columns.get(found[2] or ""), str(error))])
+
+
+@listings.command("export")
+@click.argument("file", type=files.FILE_OUT)
+@click.option("--shop", help="Only this shop's.")
+@connected
+async def export(here: Here, session: Session, file: Path, shop: str | None) -> None:
+    """Write the mapping of listings into a CSV that `listings import` reads; - is stdout."""
+    files.refuse_dash_with_json(here, file)
+    if shop is not None:
+        await known_shop(session, shop)
+    rows: list[dict[str, Any]] = []
+    with here.screen.progress("reading") as advance:
+        async for items in session.pages("/listings", shop=shop):
+            rows += items
+            advance(len(items))
+    for row in rows:
+        row["sync"] = bool(row.get("sync", True))
+    files.save(here, file, sheet.written(EXPORTED, rows), len(rows))

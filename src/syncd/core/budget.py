@@ -1,0 +1,61 @@
+"""A documented rate as a token bucket in our own hands: when may the next call leave, never too early.
+
+Classic token bucket; the level may be corrected by what the shop's answer says about it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Bucket:
+    """`per_second` units refill, at most `burst` at once. Times are seconds of one monotonic clock."""
+
+    per_second: float
+    burst: float
+    margin: float = 1.0
+    level: float = -1.0
+    at: float = 0.0
+    blocked_until: float = -math.inf
+
+    def __post_init__(self) -> None:
+        if self.level < 0:
+            self.level = self.burst
+
+    @property
+    def rate(self) -> float:
+        """Units a second that may be used."""
+        return self.per_second * self.margin
+
+    def _refill(self, now: float) -> None:
+        if now > self.at:
+            self.level = min(self.burst, self.level + (now - self.at) * self.rate)
+            self.at = now
+
+    def ready_at(self, cost: float, now: float) -> float:
+        """The earliest time a call of that cost may leave; a cost above the bucket waits for a full one."""
+        self._refill(now)
+        missing = min(cost, self.burst) - self.level
+        free = now if missing <= 1e-9 else now + missing / self.rate
+        return max(free, self.blocked_until)
+
+    def take(self, cost: float, now: float) -> None:
+        """Count a call that leaves now."""
+        self._refill(now)
+        self.level -= cost
+
+    def feed(self, available: float, now: float, per_second: float | None, burst: float | None) -> None:
+        """Believe the shop about what is left, but never more than we count ourselves while calls are out."""
+        if burst is not None and burst > 0:
+            self.burst = burst
+        if per_second is not None and per_second > 0:
+            self.per_second = per_second
+        self._refill(now)
+        self.level = min(available, self.burst)
+
+    def block(self, seconds: float, now: float) -> None:
+        """The shop refused for speed."""
+        self.blocked_until = max(self.blocked_until, now + seconds)
+        self.level = min(self.level, 0.0)

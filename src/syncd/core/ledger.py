@@ -1,0 +1,214 @@
+"""From order states to ledger entries: what a line holds, what left the shelf, and the difference to book.
+
+An order is a state. Its booked effect is a function of its counts alone, so the entry is always (effect now −
+effect booked) × frozen pieces: repeated, late, reordered and split states book the same total once.
+
+    held      = ordered − cancelled − shipped            (ordered, or allocated once a shipment is opened)
+    gone      = shipped − shipped before a count − returned and put back
+    on hand  −= gone
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from syncd.model import Balance, Counts, OrderState, Returns, Source
+
+DAY_US = 86_400_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Booked:
+    """What is booked of one order line, in units of its listing. `ignored` left before a count or opening."""
+
+    held: int = 0
+    allocated: int = 0
+    gone: int = 0
+    ignored: int = 0
+
+
+NOTHING = Booked()
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """Since when a SKU's number at a location is known: newest opening and newest count, 0 for never."""
+
+    opened_us: int = 0
+    counted_us: int = 0
+
+
+NEVER = Baseline()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One entry to be: the change of one SKU's balance, in pieces."""
+
+    sku: int
+    on_hand: int
+    ordered: int
+    allocated: int
+
+    @property
+    def free(self) -> int:
+        return self.on_hand - self.ordered - self.allocated
+
+
+class CountsError(ValueError):
+    """Counts no order can have. The text says which; the order is kept and listed, not booked."""
+
+
+MOST_UNITS = 1_000_000
+
+
+def check_counts(line: str, counts: Counts) -> None:
+    """Refuse negative and absurd counts. Raises CountsError."""
+    for name in ("ordered", "cancelled", "shipped", "returned"):
+        value = getattr(counts, name)
+        if not 0 <= value <= MOST_UNITS:
+            raise CountsError(f"line {line}: {name} = {value}, must be 0 to {MOST_UNITS}")
+
+
+def is_older(state_as_of_us: int, state_source: Source, known_as_of_us: int, known_source: Source) -> bool:
+    """Whether a state must be ignored: older than what is known, or from a weaker source."""
+    if state_source != known_source:
+        return state_source < known_source
+    return state_as_of_us < known_as_of_us
+
+
+def counts_now(
+    known: Mapping[str, Counts], state: OrderState, *, replaces: bool
+) -> dict[str, Counts]:
+    """Counts of every line after a state. A missing line means 0 only where the state is complete.
+
+    `replaces`: the state comes from a stronger source, whose lines replace the known ones as a whole.
+    """
+    new = {line.line: line.counts for line in state.lines}
+    if state.complete or replaces:
+        return {line: new.get(line, Counts()) for line in (*known, *(key for key in new if key not in known))}
+    return {**known, **new}
+
+
+def as_shipped(counts: Counts, ships: str, placed_us: int | None, now_us: int) -> Counts:
+    """Counts of a shop that never reports shipments: shipped at the order, or so many days after it."""
+    if ships == "reported":
+        return counts
+    if ships != "at_order":
+        days = int(ships.removeprefix("after "))
+        if placed_us is None or now_us < placed_us + days * DAY_US:
+            return counts
+    return replace(counts, shipped=max(counts.shipped, counts.ordered - counts.cancelled))
+
+
+def booked_now(counts: Counts, *, opened: bool, returns: Returns, ignored: int) -> Booked:
+    """What must be booked of a line with these counts, when `ignored` of its shipped units left uncounted."""
+    back = min(counts.returned, counts.shipped) if returns is Returns.BACK else 0
+    held = counts.held
+    return Booked(
+        held=0 if opened else held,
+        allocated=held if opened else 0,
+        gone=max(0, counts.shipped - ignored) - max(0, back - ignored),
+        ignored=ignored,
+    )
+
+
+def ignored_now(
+    booked: Booked, before: Counts, counts: Counts, baselines: Iterable[Baseline], left_us: int
+) -> int:
+    """Shipped units that were already missing from the newest count, and so are not taken off again.
+
+    `left_us` is the latest the newly shipped units can have left. Only units that every piece's count came
+    after are ignored.
+    """
+    rise = counts.shipped - before.shipped
+    if rise > 0 and all(left_us <= line.counted_us for line in baselines):
+        return booked.ignored + rise
+    return min(booked.ignored, counts.shipped)
+
+
+def changes(
+    pieces: Mapping[int, int],
+    before: Booked,
+    now: Booked,
+    *,
+    inside_opening: Mapping[int, int],
+) -> list[Change]:
+    """The entries that turn what is booked into what must be booked.
+
+    `inside_opening` gives, per SKU, the units that an opening's number had already left out because the
+    order was placed before it: they come back to on hand at the first booking, so that free stays as opened.
+    """
+    gone = now.gone - before.gone
+    held = now.held - before.held
+    allocated = now.allocated - before.allocated
+    result = []
+    for sku, each in pieces.items():
+        on_hand = (inside_opening.get(sku, 0) - gone) * each
+        if on_hand or held or allocated:
+            result.append(Change(sku, on_hand, held * each, allocated * each))
+    return result
+
+
+def units_inside_opening(
+    counts: Counts, ignored: int, baselines: Mapping[int, Baseline], existed_us: int
+) -> dict[int, int]:
+    """Units of a first-seen line that were held when the opening was taken, per SKU.
+
+    `existed_us` is the latest the order can have been placed. Cancelled units count as cancelled before.
+    """
+    units = max(0, counts.ordered - counts.cancelled - ignored)
+    return {sku: units for sku, line in baselines.items() if units and 0 < existed_us <= line.opened_us}
+
+
+def expand(sku: int, units: int, parts: Mapping[int, Mapping[int, int]]) -> dict[int, int]:
+    """Pieces per plain SKU in so many units of a SKU; `parts` maps each bundle to its parts.
+
+    Raises ValueError for a cycle, which `check_bundles` keeps out of the store.
+    """
+    total: dict[int, int] = {}
+    stack: list[tuple[int, int, tuple[int, ...]]] = [(sku, units, ())]
+    while stack:
+        one, count, path = stack.pop()
+        if one in path:
+            raise ValueError(f"bundle contains itself: {' > '.join(map(str, (*path, one)))}")
+        inside = parts.get(one)
+        if not inside:
+            total[one] = total.get(one, 0) + count
+            continue
+        stack.extend((part, count * each, (*path, one)) for part, each in inside.items())
+    return total
+
+
+def find_cycle(parts: Mapping[str, Mapping[str, int]]) -> tuple[str, ...] | None:
+    """A path of SKU codes that leads back to its start, if bundles contain one."""
+    done: set[str] = set()
+
+    def visit(code: str, path: tuple[str, ...]) -> tuple[str, ...] | None:
+        if code in path:
+            return (*path[path.index(code) :], code)
+        if code in done:
+            return None
+        for part in parts.get(code, ()):
+            cycle = visit(part, (*path, code))
+            if cycle:
+                return cycle
+        done.add(code)
+        return None
+
+    for code in parts:
+        cycle = visit(code, ())
+        if cycle:
+            return cycle
+    return None
+
+
+def opening(number: int, balance: Balance) -> int:
+    """Change of on hand that makes `number` the free stock now, with open orders still held on top of it."""
+    return number - balance.free
+
+
+def count(on_shelf: int, balance: Balance) -> int:
+    """Change of on hand after counting the shelf; orders unshipped stay held."""
+    return on_shelf - balance.on_hand

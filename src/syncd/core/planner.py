@@ -1,0 +1,245 @@
+"""What number a listing must show (the rule chain), in which lane it travels, and by which write it may go now.
+
+The nine steps, as users of such systems expect them (each explained by `syncd why`):
+
+    1 on hand over the shop's locations      4 bundles: the least of its parts     7 below the floor -> 0
+    2 − allocated − ordered = free           5 × share %, rounded down             8 at most the cap
+    3 − hold-back                            6 ÷ pack size, rounded down           9 never negative
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from syncd.core.fence import Shown
+from syncd.model import Balance, Lane
+from syncd.sdk.channel import Form, StockWrite
+
+READ_IS_FRESH_US = 1_500_000
+"""Longest from the begin of a read to the write it allows: under the 2 s of promise 4."""
+
+
+class Rule(StrEnum):
+    """The steps of the chain an operator can set, by scope default < shop < SKU < shop × SKU."""
+
+    HOLD_BACK = "hold_back"  # 予備在庫, pieces
+    SHARE = "share"  # percent
+    FLOOR = "floor"
+    CAP = "cap"  # 表示上限
+
+
+RULE_LIMITS: Mapping[Rule, tuple[int, int]] = {
+    Rule.HOLD_BACK: (-1_000_000, 1_000_000),
+    Rule.SHARE: (0, 100),
+    Rule.FLOOR: (0, 1_000_000),
+    Rule.CAP: (0, 1_000_000),
+}
+RuleTable = Mapping[tuple[str, int, int], int]
+"""(rule, shop or 0, SKU or 0) -> value."""
+
+
+def rule_of(table: RuleTable, rule: Rule, shop: int, sku: int) -> int | None:
+    """The narrowest value that is set: shop × SKU, then SKU, then shop, then default."""
+    for scope in ((shop, sku), (0, sku), (shop, 0), (0, 0)):
+        value = table.get((rule, *scope))
+        if value is not None:
+            return value
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of the chain as `why` shows it: its name, the number after it, and the setting that made it."""
+
+    name: str
+    number: int
+    setting: str = ""
+
+
+Explain = Callable[[str, int, str], None]
+
+
+def silent(name: str, number: int, setting: str) -> None:
+    """Explain nothing."""
+
+
+def sellable(
+    sku: int,
+    shop: int,
+    balance_of: Callable[[int], Balance],
+    parts: Mapping[int, Mapping[int, int]],
+    rules: RuleTable,
+    explain: Explain = silent,
+) -> int:
+    """Steps 1-4: sellable pieces of a SKU. May be negative.
+
+    A bundle's own hold-back counts only where it is set for that very SKU; the wider scopes have already
+    been taken off its parts.
+    """
+    inside = parts.get(sku)
+    if not inside:
+        balance = balance_of(sku)
+        explain("on hand", balance.on_hand, "")
+        explain("free", balance.free, f"− {balance.allocated} allocated − {balance.ordered} ordered")
+        kept = rule_of(rules, Rule.HOLD_BACK, shop, sku) or 0
+        if kept:
+            explain("hold-back", balance.free - kept, f"− {kept}")
+        return balance.free - kept
+    number = min(sellable(part, shop, balance_of, parts, rules) // each for part, each in inside.items())
+    explain("bundle", number, f"least of {len(inside)} parts")
+    own = rules.get((Rule.HOLD_BACK, shop, sku), rules.get((Rule.HOLD_BACK, 0, sku), 0))
+    if own:
+        explain("hold-back", number - own, f"− {own}")
+    return number - own
+
+
+def finish(number: int, sku: int, shop: int, pack: int, most: int, rules: RuleTable, explain: Explain = silent) -> int:
+    """Steps 5-9: what the listing shows of so many sellable pieces. `most` is the channel's own limit."""
+    share = rule_of(rules, Rule.SHARE, shop, sku)
+    if share is not None and share != 100:
+        number = number * share // 100
+        explain("share", number, f"× {share} %")
+    if pack != 1:
+        number //= pack
+        explain("pack size", number, f"÷ {pack}")
+    floor = rule_of(rules, Rule.FLOOR, shop, sku)
+    if floor and number < floor:
+        number = 0
+        explain("floor", number, f"below {floor}")
+    cap = rule_of(rules, Rule.CAP, shop, sku)
+    cap = most if cap is None else min(cap, most)
+    if number > cap:
+        number = cap
+        explain("cap", number, f"at most {cap}")
+    if number < 0:
+        number = 0
+        explain("never negative", number, "")
+    return number
+
+
+def lane_of(target: int, before: int | None, shown: Shown) -> Lane:
+    """A listing that must go to 0 and shows more, or did until now, jumps ahead; the rest rides in the batch."""
+    sold_out = target == 0 and (bool(before) if shown.believed is None else shown.believed > 0)
+    return Lane.STOCKOUT if sold_out else Lane.BATCH
+
+
+def needs_push(target: int | None, shown: Shown) -> bool:
+    """Whether the shop is believed to show another number, or nobody knows what it shows."""
+    if target is None:
+        return False
+    return shown.in_doubt or shown.believed != target
+
+
+def next_tick_us(now_us: int, every_us: int) -> int:
+    """The batch turn a change made now rides on: aligned to whole multiples of the interval since the epoch."""
+    return (now_us // every_us + 1) * every_us
+
+
+# --- by which write -------------------------------------------------------------------------------------------
+
+
+class Need(StrEnum):
+    """Why a row cannot be written this moment."""
+
+    NOTHING = "nothing"  # the shop shows it already
+    STOCK_READ = "stock_read"
+    ORDER_READ = "order_read"
+    DOUBT = "doubt"  # an earlier write is unresolved
+    NO_FORM = "no_form"  # the channel has no write for it
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A row ready to be written: the write, how it moves the number, the unread units it leaves, its ceiling."""
+
+    write: StockWrite
+    delta: int = 0
+    unread: int = 0
+    fenced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What has been read of a shop for one row.
+
+    `number` and `number_began_us`: a stock read of this listing. `orders_began_us`: begin of the newest whole
+    order read. `reads_stock`, `reads_orders`: what the shop offers and we use. `raised_us`: newest entry that
+    raised the SKU's free stock.
+    """
+
+    now_us: int
+    reads_stock: bool
+    reads_orders: bool
+    orders_began_us: int = 0
+    raised_us: int = 0
+    number: int | None = None
+    number_began_us: int = 0
+
+    @property
+    def fresh_number(self) -> int | None:
+        fresh = self.now_us - self.number_began_us <= READ_IS_FRESH_US
+        return self.number if fresh else None
+
+    @property
+    def fresh_orders(self) -> bool:
+        return self.now_us - self.orders_began_us <= READ_IS_FRESH_US
+
+
+def plan_write(listing: str, target: int, shown: Shown, forms: Collection[Form], seen: Evidence) -> Plan | Need:
+    """Choose the write of one row, or say what is needed first (promise 4).
+
+    A write to 0 goes at once as a plain set; so do a relative lowering and a compare-and-set from believed.
+    A relative raise or an absolute number above 0 first reads the shop's stock (what is missing is an unread
+    sale: it is taken off), or else its orders. Above what the shop shows, the orders too, by a read begun after
+    the newest raising entry.
+    """
+    if not needs_push(target, shown):
+        return Need.NOTHING
+    if target == 0 and Form.ABSOLUTE in forms:
+        return Plan(StockWrite(listing, Form.ABSOLUTE, 0))
+    if shown.in_doubt:
+        return Need.DOUBT
+    relative = next((form for form in forms if form.is_relative), None)
+    if shown.believed is not None and not shown.verify:
+        delta = target - shown.believed
+        if delta < 0 and relative is not None:
+            return Plan(StockWrite(listing, relative, delta), delta)
+        if Form.COMPARE_AND_SET in forms:
+            expected = shown.believed - shown.unread
+            number = max(0, expected + delta)
+            return Plan(StockWrite(listing, Form.COMPARE_AND_SET, number, expected), number - expected, shown.unread)
+    return _plan_fenced(listing, target, shown, forms, relative, seen)
+
+
+def _plan_fenced(
+    listing: str, target: int, shown: Shown, forms: Collection[Form], relative: Form | None, seen: Evidence
+) -> Plan | Need:
+    believed = shown.believed
+    if seen.reads_stock:
+        number = seen.fresh_number
+        if number is None:
+            return Need.STOCK_READ
+        unread = 0 if believed is None else max(0, believed - number)
+        delta = target - (number if believed is None else max(believed, number))
+        goal = max(0, number + delta)
+        raises = goal > number
+    else:
+        if seen.reads_orders and not seen.fresh_orders:
+            return Need.ORDER_READ
+        number, unread = None, 0 if believed is None else shown.unread
+        goal = max(0, target - unread)
+        raises = believed is None or goal > believed
+    if raises and seen.reads_orders and seen.orders_began_us <= seen.raised_us:
+        return Need.ORDER_READ
+    if goal == number:
+        return Need.ORDER_READ  # it shows that already; what it sold is not booked yet
+    if number is not None and Form.COMPARE_AND_SET in forms:
+        return Plan(StockWrite(listing, Form.COMPARE_AND_SET, goal, number), goal - number, unread, fenced=True)
+    if number is not None and relative is not None and believed is not None and goal != 0:
+        return Plan(StockWrite(listing, relative, goal - number), goal - number, unread, fenced=True)
+    if Form.ABSOLUTE in forms:
+        return Plan(StockWrite(listing, Form.ABSOLUTE, goal), goal - (believed or 0), unread, fenced=True)
+    return Need.NO_FORM
+

@@ -1,0 +1,363 @@
+"""Listings as staff map them: import, mapping, proposals from what a shop lists, and the yes to what is held."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection, func, select, update
+
+from syncd.core import fence
+from syncd.daemon.booking import clear_unbooked, rebook_orders
+from syncd.daemon.desk_answers import Done, NotFound, Refused, audit, folded, meant, names, shop_facts
+from syncd.daemon.desk_skus import check_code
+from syncd.daemon.facts import Facts, ShopFacts, put_shown, shown_of
+from syncd.daemon.findings import LOWERED
+from syncd.daemon.targets import BRAKE, refresh_listings
+from syncd.model import ListingState
+from syncd.sdk.channel import ListingInfo
+from syncd.store import listings as listing_rows
+from syncd.store import orders as order_rows
+from syncd.store import outbox as outbox_rows
+from syncd.store import stock
+from syncd.store.listings import ListingRow
+from syncd.store.orders import chunks
+from syncd.store.schema import listing, outbox, sku
+from syncd.store.shops import clear_alarm
+
+LONGEST_KEY = 255
+MOST_PACK = 1_000_000
+DRY_RUN_ROWS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class ListingItem:
+    """What staff say of one listing. None leaves a known listing's field as it is; `unmap` takes its SKU away."""
+
+    key: str
+    sku: str | None = None
+    unmap: bool = False
+    pack: int | None = None
+    state: str | None = None
+    sync: bool | None = None
+    name: str | None = None
+
+
+def save_listings(
+    conn: Connection,
+    facts: Facts,
+    shop_name: str,
+    items: Sequence[ListingItem],
+    now_us: int,
+    who: str,
+    *,
+    create_skus: bool = False,
+) -> Done:
+    """Create listings or change their mapping; orders that waited for it are booked in the same transaction."""
+    shop = shop_facts(facts, shop_name)
+    given = _by_key(shop, items)
+    ids = _sku_ids(conn, items, now_us, create=create_skus)
+    known = listing_rows.listings_by_key(conn, shop.id, list(given))
+    codes = stock.sku_codes(conn, [row.sku_id for row in known.values() if row.sku_id is not None])
+    labels = _labels(conn, [row.id for row in known.values()])
+    done = Done()
+    fresh = [_new_row(shop, key, item, ids, now_us, conn) for key, item in given.items() if key not in known]
+    listing_rows.add_listings(conn, fresh)
+    by_code = {one: code for code, one in ids.items()}
+    for values in fresh:
+        after = {"sku": by_code.get(values["sku_id"]), **{name: values[name] for name in ("pack", "state", "name")}}  # type: ignore[call-overload]  # an id or None
+        done.changes.append({"listing": values["key"], "before": None, "after": after})
+    for key, row in known.items():
+        change = _change(conn, shop, row, given[key], ids, codes, labels[row.id], now_us)
+        if change is not None:
+            done.changes.append(change)
+    changed = [change["listing"] for change in done.changes]
+    rows = listing_rows.listings_by_key(conn, shop.id, changed)
+    _book_waiting(conn, facts, shop, rows, now_us, done)
+    mine = [row.id for row in rows.values()]
+    done.refreshed.add(refresh_listings(conn, facts, mine, now_us, by_orders=False))
+    if done.changes:
+        audit(conn, who, "listings_saved", done.changes, now_us, shop=shop.name)
+    return done
+
+
+def _by_key(shop: ShopFacts, items: Sequence[ListingItem]) -> dict[str, ListingItem]:
+    """Items by the key as the shop compares it; refuses doubles and what no listing can be."""
+    found: dict[str, ListingItem] = {}
+    twice: list[str] = []
+    for item in items:
+        key = shop.key(item.key)
+        if not key.strip() or len(key) > LONGEST_KEY or not key.isprintable():
+            raise Refused(f"listing key {key[:40]!r} must be 1 to {LONGEST_KEY} printable characters", "key")
+        if item.pack is not None and not 1 <= item.pack <= MOST_PACK:
+            raise Refused(f"{key}: pack size {item.pack} must be 1 to {MOST_PACK}", "pack")
+        if item.state is not None and item.state not in set(ListingState):
+            raise Refused(f"{key}: no state {item.state}; states: {', '.join(ListingState)}", "state")
+        if key in found:
+            twice.append(key)
+        found[key] = item
+    if twice:
+        raise Refused(f"listing named twice: {names(twice)}", "items")
+    return found
+
+
+def _sku_ids(conn: Connection, items: Sequence[ListingItem], now_us: int, *, create: bool) -> dict[str, int]:
+    wanted = {item.sku: item.name or "" for item in items if item.sku is not None}
+    known = stock.sku_ids(conn, list(wanted))
+    missing = [code for code in wanted if code not in known]
+    if not missing:
+        return known
+    if not create:
+        first = next(item for item in items if item.sku == missing[0])
+        near = [row[0] for row in conn.execute(_alike(missing[0]))]
+        text = f"unknown SKU: {names(missing)}{meant(missing[0], near)}; first at listing {first.key}"
+        raise Refused(f"{text}. Create them first, or say create_skus", f"items[{list(items).index(first)}].sku")
+    for code in missing:
+        check_code(code)
+    return stock.add_skus(conn, list(wanted.items()), now_us)
+
+
+def _alike(code: str) -> Any:
+    return select(sku.c.code).where(func.lower(sku.c.code).in_([code.lower(), folded(code)])).limit(3)
+
+
+def _labels(conn: Connection, ids: Sequence[int]) -> dict[int, str]:
+    found: dict[int, str] = {}
+    for some in chunks(ids):
+        query = select(listing.c.id, listing.c.name).where(listing.c.id.in_(some))
+        found.update((row[0], row[1]) for row in conn.execute(query))
+    return found
+
+
+def _new_row(
+    shop: ShopFacts, key: str, item: ListingItem, ids: Mapping[str, int], now_us: int, conn: Connection
+) -> dict[str, object]:
+    """A new listing is read before it is written: nobody knows what it shows."""
+    mapped = item.sku is not None and not item.unmap
+    return {
+        "shop_id": shop.id,
+        "key": key,
+        "sku_id": ids[item.sku] if mapped and item.sku is not None else None,
+        "pack": item.pack or 1,
+        "state": item.state or ListingState.OURS.value,
+        "sync": int(item.sync is not False),
+        "name": (item.name or "")[:512],
+        "verify": int(mapped and (item.state or ListingState.OURS) == ListingState.OURS),
+    }
+
+
+def _change(
+    conn: Connection,
+    shop: ShopFacts,
+    row: ListingRow,
+    item: ListingItem,
+    ids: Mapping[str, int],
+    codes: Mapping[int, str],
+    label: str,
+    now_us: int,
+) -> dict[str, Any] | None:
+    """Write what is different on a known listing; returns it, or None where nothing is."""
+    old_sku = None if row.sku_id is None else codes[row.sku_id]
+    old = {"sku": old_sku, "pack": row.pack, "state": row.state, "sync": bool(row.sync), "name": label}
+    said = {"sku": item.sku, "pack": item.pack, "state": item.state, "sync": item.sync, "name": item.name}
+    new = {name: old[name] if value is None else value for name, value in said.items()}
+    if item.unmap:
+        new["sku"] = None
+    after = {name: value for name, value in new.items() if value != old[name]}
+    if not after:
+        return None
+    values: dict[str, object] = {name: value for name, value in after.items() if name not in ("sku", "sync")}
+    if "sku" in after:
+        values["sku_id"] = None if item.unmap or item.sku is None else ids[item.sku]
+    if "sync" in after:
+        values["sync"] = int(bool(item.sync))
+    listing_rows.set_fields(conn, [row.id], **values)
+    if after.get("state") == ListingState.OURS or ("sku" in after and old_sku is None):
+        _look_again(conn, shop, row, now_us)
+    return {"listing": row.key, "before": {name: old[name] for name in after}, "after": after}
+
+
+def _look_again(conn: Connection, shop: ShopFacts, row: ListingRow, now_us: int) -> None:
+    """A listing that is ours again is read before it is written: what it showed meanwhile is not known."""
+    put_shown(row, replace(fence.forgotten(shown_of(row)), verify=True))
+    listing_rows.save_shown(conn, [row])
+    for kind in ("listing_gone", "listing_not_counted", "row_refused"):
+        clear_alarm(conn, kind, shop.id, row.key, now_us)
+
+
+def _book_waiting(
+    conn: Connection, facts: Facts, shop: ShopFacts, rows: Mapping[str, ListingRow], now_us: int, done: Done
+) -> None:
+    """Book the orders that waited for these listings to get a SKU, or to be said to keep no stock."""
+    settled = [key for key, row in rows.items() if row.sku_id is not None or row.state == ListingState.NOT_COUNTED]
+    waiting = order_rows.unbooked_lines_of(conn, shop.id, settled)
+    if waiting:
+        done.refreshed.add(rebook_orders(conn, facts, shop, waiting, now_us).refreshed)
+        done.notes.append(f"{len(waiting)} waiting orders booked")
+    clear_unbooked(conn, shop, settled, now_us)
+
+
+# --- what a shop lists --------------------------------------------------------------------------------------------
+
+
+def propose(
+    conn: Connection, facts: Facts, shop_name: str, infos: Sequence[ListingInfo], match_by: str
+) -> list[dict[str, Any]]:
+    """For each listing of a shop, the SKU it seems to be and how sure that is.
+
+    `match`: mapped (already), equal (the same code), folded (equal but for width and case), jan (its JAN is a
+    SKU's code), ambiguous (several fold to it), none. Only `equal` is ever applied without a person.
+    """
+    shop = shop_facts(facts, shop_name)
+    known = listing_rows.listings_by_key(conn, shop.id, [shop.key(info.key) for info in infos])
+    every = [row[0] for row in conn.execute(select(sku.c.code))]
+    exact, alike = set(every), _fold(every)
+    codes = stock.sku_codes(conn, [row.sku_id for row in known.values() if row.sku_id is not None])
+    found = []
+    for info in {shop.key(info.key): info for info in infos}.values():
+        key = shop.key(info.key)
+        row = known.get(key)
+        match, proposed = _match(info, match_by, exact, alike)
+        said = {"listing": key, "name": info.name, "shop_sku": info.sku, "jan": info.jan, "shows": info.quantity}
+        if row is not None and row.sku_id is not None:
+            match, proposed = "mapped", [codes[row.sku_id]]
+        one = proposed[0] if len(proposed) == 1 else None
+        found.append(
+            {
+                **said,
+                "known": row is not None,
+                "counted": info.counted,
+                "match": match,
+                "sku": one,
+                "candidates": proposed,
+            }
+        )
+    return found
+
+
+def _fold(codes: Sequence[str]) -> dict[str, list[str]]:
+    alike: dict[str, list[str]] = {}
+    for code in codes:
+        alike.setdefault(folded(code), []).append(code)
+    return alike
+
+
+def _match(info: ListingInfo, match_by: str, exact: set[str], alike: Mapping[str, list[str]]) -> tuple[str, list[str]]:
+    wanted = {"jan": info.jan, "listing": info.key}.get(match_by, info.sku)
+    if wanted and wanted in exact:
+        return "equal", [wanted]
+    for name, text in (("folded", wanted), ("jan", info.jan)):
+        near = alike.get(folded(text), []) if text else []
+        if near:
+            return name if len(near) == 1 else "ambiguous", near
+    return "none", []
+
+
+def certain(proposals: Sequence[Mapping[str, Any]]) -> list[ListingItem]:
+    """What may be applied without a person: new listings, mapped where the code is equal, else left to map."""
+    items = []
+    for one in proposals:
+        equal = one["match"] == "equal"
+        if one["known"] and not equal:
+            continue
+        state = None if one["counted"] else ListingState.NOT_COUNTED.value
+        items.append(ListingItem(one["listing"], one["sku"] if equal else None, state=state, name=one["name"] or None))
+    return items
+
+
+# --- holds, wishes ------------------------------------------------------------------------------------------------
+
+
+def approve(conn: Connection, facts: Facts, shop_name: str, key: str | None, now_us: int, who: str) -> Done:
+    """Say yes: to what the brake holds of a shop, or to whatever holds one listing."""
+    shop = shop_facts(facts, shop_name)
+    query = select(listing.c.id, listing.c.key, listing.c.held, listing.c.target, listing.c.believed)
+    query = query.where(listing.c.shop_id == shop.id)
+    if key is None:
+        query = query.where(listing.c.held == BRAKE)
+    else:
+        query = query.where(listing.c.key == shop.key(key))
+    rows = conn.execute(query).all()
+    if key is not None and not rows:
+        raise NotFound(f"{shop.name} has no listing {key}", "listing")
+    held = [row for row in rows if row.held]
+    listing_rows.set_fields(conn, [row.id for row in held], held="")
+    for row in held:
+        if row.held.startswith(LOWERED):
+            clear_alarm(conn, "hand_edit", shop.id, row.key, now_us)
+    if not _held_keys(conn, shop.id, listing.c.held == BRAKE):
+        facts.approved(shop.id)
+        clear_alarm(conn, BRAKE, shop.id, "", now_us)
+    done = Done(
+        [{"listing": row.key, "held": row.held, "believed": row.believed, "target": row.target} for row in held]
+    )
+    done.refreshed = refresh_listings(conn, facts, [row.id for row in held], now_us, by_orders=True)
+    done.refreshed.stockouts |= {shop.id} if held else set()  # its writer has work now
+    if left := _held_keys(conn, shop.id, listing.c.held != ""):
+        done.notes.append(f"still held, each to be approved by name: {names(left)}")
+    if held:
+        audit(conn, who, "approved", done.changes, now_us, shop=shop.name)
+    return done
+
+
+def _held_keys(conn: Connection, shop_id: int, condition: Any) -> list[str]:
+    query = select(listing.c.key).where(listing.c.shop_id == shop_id, condition).order_by(listing.c.id)
+    return [row[0] for row in conn.execute(query)]
+
+
+def push_now(conn: Connection, facts: Facts, shop_name: str | None, now_us: int, who: str) -> list[int]:
+    """Make every waiting change due at once instead of at its batch; returns the shops to wake."""
+    shops = [shop_facts(facts, shop_name)] if shop_name is not None else list(facts.shops.values())
+    ids = [shop.id for shop in shops]
+    changed = conn.execute(
+        update(outbox).where(outbox.c.shop_id.in_(ids), outbox.c.due_us > now_us).values(due_us=now_us)
+    )
+    audit(conn, who, "sync_asked", [], now_us, shop=shop_name, pulled_ahead=changed.rowcount)
+    return ids
+
+
+def would_show(conn: Connection, shop_name: str | None, facts: Facts) -> tuple[list[dict[str, Any]], bool]:
+    """Every listing whose target is not what it is believed to show; and whether there are more than fit."""
+    query = (
+        select(
+            listing.c.shop_id,
+            listing.c.key,
+            sku.c.code,
+            listing.c.believed,
+            listing.c.target,
+            listing.c.held,
+            outbox.c.lane,
+        )
+        .outerjoin(sku, sku.c.id == listing.c.sku_id)
+        .outerjoin(outbox, outbox.c.listing_id == listing.c.id)
+        .where(listing.c.state == ListingState.OURS.value, listing.c.sync == 1, listing.c.target.is_not(None))
+        .where(listing.c.believed.is_distinct_from(listing.c.target))
+        .order_by(listing.c.shop_id, listing.c.id)
+        .limit(DRY_RUN_ROWS + 1)
+    )
+    if shop_name is not None:
+        query = query.where(listing.c.shop_id == shop_facts(facts, shop_name).id)
+    shops = {one.id: one.name for one in facts.shops.values()}
+    rows = conn.execute(query).all()
+    changes = [
+        {"shop": shops.get(shop_id, f"#{shop_id}"), "listing": key, "sku": code, "shows": believed,
+         "would_show": target, "why": _reason(believed, target, held)}
+        for shop_id, key, code, believed, target, held, _lane in rows[:DRY_RUN_ROWS]
+    ]  # fmt: skip
+    return changes, len(rows) > DRY_RUN_ROWS
+
+
+def _reason(believed: int | None, target: int, held: str) -> str:
+    if held:
+        return f"held: {held}"
+    if believed is None:
+        return "nobody knows what it shows"
+    if target == 0:
+        return "sold out"
+    return "shows too much" if believed > target else "shows too little"
+
+
+def live_listings(conn: Connection, ids: Sequence[int]) -> set[int]:
+    """Listings that a call under way may be changing."""
+    return {row.listing_id for row, _ in outbox_rows.live_rows_of(conn, ids)}

@@ -1,0 +1,297 @@
+"""Write a shop's stock: the next call in the next free slot, stockouts first, batch rows riding free."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+
+import structlog
+
+from syncd.core.planner import next_tick_us
+from syncd.daemon.findings import Found, take_reading
+from syncd.daemon.hub import Hub, Shop, Trouble
+from syncd.daemon.intake import Intake, note_drift
+from syncd.daemon.limits import urgency
+from syncd.daemon.running import PluginFault
+from syncd.daemon.sending import Agenda, Occasion, Settled, doubt_call, plan_call, settle_call, undo_call
+from syncd.model import Lane
+from syncd.sdk.channel import Accepted, Form, Pending, Reason, Rejected, StockWrite, WriteReport, WriteRoute
+from syncd.sdk.errors import CallRefused, ChannelError, InDoubt
+from syncd.store import outbox
+from syncd.store.engine import Priority, StoreFull
+
+log = structlog.get_logger()
+READ_LEAD_SECONDS = 0.25
+"""A fenced call starts its reads so long before its slot."""
+COLLECT_SECONDS = 5.0
+REPEATS = 2
+
+
+@dataclass(slots=True)
+class Due:
+    """What waits for a shop: rows due by lane, and the earliest of the others."""
+
+    rows: dict[int, int] = field(default_factory=dict)
+    next_us: int | None = None
+
+    @property
+    def urgent(self) -> bool:
+        return Lane.STOCKOUT in self.rows
+
+
+class Dispatcher:
+    """The writing loop of one shop. `turn` makes at most one call."""
+
+    def __init__(self, hub: Hub, shop: Shop, intake: Intake) -> None:
+        self.hub = hub
+        self.shop = shop
+        self.intake = intake
+        self.trouble = Trouble(hub, shop, "write")
+        self._collect_us = 0
+        self._calls = 0
+
+    async def turn(self) -> int | None:
+        """Make the next call if one is due. Returns when to look again."""
+        shop, now_us = self.shop, self.hub.clock.now_us()
+        if not shop.writes or not shop.capabilities.routes or shop.stopping:
+            return None
+        if self.trouble.until_us > now_us:
+            return self.trouble.until_us
+        try:
+            collect_us = await self._collect(now_us)
+            due = await self._due(now_us)
+            if not due.rows:
+                tick_us = next_tick_us(now_us, self.hub.facts.batch_us)  # new batch rows wake nobody: look at the tick
+                return _earliest(_earliest(due.next_us, collect_us), tick_us)
+            route = self._route(due)
+            wait = shop.limiter.ready_in(route.operation, route.cost(min(sum(due.rows.values()), route.max_rows)))
+            lead = 0.0 if due.urgent or not shop.facts.reads_stock else READ_LEAD_SECONDS
+            if wait > lead:
+                return now_us + int((wait - lead) * 1e6) + 1
+            return await self._call(route, due)
+        except ChannelError as error:
+            await self.trouble.met(error)
+            return self.trouble.until_us
+        except StoreFull:
+            await self._zeros_without_store()
+            raise
+
+    async def _zeros_without_store(self) -> None:
+        """The disk is full: nothing can be made durable, so only writes to 0 leave (they are safe to repeat)."""
+        now_us = self.hub.clock.now_us()
+        route = self._route(Due({Lane.STOCKOUT: 1}))
+        pairs = await self.hub.store.read(
+            lambda conn: outbox.candidates(
+                conn, self.shop.id, now_us, lane=Lane.STOCKOUT, due_us=now_us, most=route.max_rows
+            )
+        )
+        if pairs and Form.ABSOLUTE in route.forms:
+            rows = [StockWrite(row.key, Form.ABSOLUTE, 0) for row, _ in pairs]
+            await self.shop.running.write_stock(rows, route, f"{self.shop.id}-{now_us:x}-full")
+
+    async def drain(self, until_us: int) -> None:
+        """Write due stockouts until none is left or the time is over; for a graceful stop."""
+        self.shop.stopping = False
+        while self.hub.clock.now_us() < until_us and self.shop.writes and self.shop.capabilities.routes:
+            due = await self._due(self.hub.clock.now_us())
+            if not due.urgent:
+                break
+            try:
+                await self._call(self._route(due), due)
+            except (ChannelError, PluginFault):
+                break
+        self.shop.stopping = True
+
+    async def _due(self, now_us: int) -> Due:
+        found = await self.hub.store.tx(lambda conn: outbox.due_rows(conn, self.shop.id, now_us))
+        due = Due()
+        for lane, rows, next_us in found:
+            if rows:
+                due.rows[lane] = rows
+            due.next_us = _earliest(due.next_us, next_us)
+        return due
+
+    def _route(self, due: Due) -> WriteRoute:
+        """The route that finishes what is due soonest."""
+        count = max(1, due.rows.get(Lane.STOCKOUT, 0) if due.urgent else sum(due.rows.values()))
+        return min(self.shop.capabilities.routes, key=lambda route: (self._finish_seconds(route, count), -route.max_rows))
+
+    def _finish_seconds(self, route: WriteRoute, rows: int) -> float:
+        calls = -(-rows // route.max_rows)
+        first = self.shop.limiter.ready_in(route.operation, route.cost(min(rows, route.max_rows)))
+        return first + (calls - 1) * self.shop.limiter.seconds_each(route.operation, route.cost(route.max_rows))
+
+    async def _call(self, route: WriteRoute, due: Due) -> int:
+        """Plan, read what must be read, make durable, write, settle. Returns when to look again."""
+        agenda = await self._plan(route, urgent=due.urgent)
+        if agenda.intent_id is None and (agenda.need_stock or agenda.need_orders):
+            agenda = await self._read_and_plan(route, agenda)
+        if agenda.intent_id is None:
+            return self.hub.clock.now_us() + 1_000_000
+        token = urgency.set(int(Lane.STOCKOUT if due.urgent else Lane.BATCH))
+        try:
+            await self._send(route, agenda)
+        finally:
+            urgency.reset(token)
+        return self.hub.clock.now_us()
+
+    async def _plan(
+        self, route: WriteRoute, *, urgent: bool, final: bool = False, numbers: Mapping[int, int] | None = None,
+        began_us: int = 0,
+    ) -> Agenda:  # fmt: skip
+        hub = self.hub
+        self._calls += 1
+        key = f"{self.shop.id}-{hub.clock.now_us():x}-{hub.rng.getrandbits(48):012x}"
+        on = Occasion(
+            shop=self.shop.facts, route=route, now_us=hub.clock.now_us(), key=key, urgent=urgent, final=final,
+            numbers=numbers or {}, numbers_began_us=began_us,
+        )  # fmt: skip
+        return await hub.store.tx(lambda conn: plan_call(conn, hub.facts, on), priority=Priority.URGENT)
+
+    async def _read_and_plan(self, route: WriteRoute, agenda: Agenda) -> Agenda:
+        """The fence: orders first where needed, then the shop's own numbers right before the write."""
+        if agenda.need_orders:
+            await self.intake.poll()
+            agenda = await self._plan(route, urgent=False)
+            if agenda.intent_id is not None:
+                return agenda
+        numbers: dict[int, int] = {}
+        began_us = self.hub.clock.now_us()
+        for start in range(0, len(agenda.need_stock), self.shop.capabilities.read_rows):
+            asked = agenda.need_stock[start : start + self.shop.capabilities.read_rows]
+            numbers |= (await self.read(asked)).numbers
+        return await self._plan(route, urgent=False, final=True, numbers=numbers, began_us=began_us)
+
+    async def read(self, asked: list[tuple[int, str]]) -> Found:
+        """Read the shop's numbers of these listings and take over what they tell."""
+        hub, shop = self.hub, self.shop
+        began_us = hub.clock.now_us()
+        answer = await shop.running.read_stock([key for _, key in asked])
+        ended_us = hub.clock.now_us()
+        found = await hub.store.tx(
+            lambda conn: take_reading(
+                conn, hub.facts, shop.facts, asked, answer, began_us=began_us, ended_us=ended_us
+            )
+        )
+        note_drift(hub, shop, found)
+        hub.wake_writers(found.refreshed)
+        return found
+
+    # -- one call --------------------------------------------------------------------------------------------
+
+    async def _send(self, route: WriteRoute, agenda: Agenda) -> None:
+        """Write and settle. Whatever happens, the intent is settled, in doubt, or found open at the next start."""
+        hub, intent_id = self.hub, agenda.intent_id
+        assert intent_id is not None
+        began_us = hub.clock.now_us()
+        try:
+            report = await self._write(route, agenda, began_us)
+        except (InDoubt, PluginFault) as error:
+            dead_us = hub.clock.now_us() + int(route.dead_after_seconds * 1e6)
+            note = str(error)
+            await self._settle(partial(doubt_call, facts=hub.facts, intent_id=intent_id, dead_us=dead_us, note=note))
+            raise
+        except CallRefused as error:
+            if len(agenda.rows) == 1:
+                report = WriteReport((Rejected(0, Reason.OTHER, str(error)),))
+            else:
+                note = str(error)
+                await self._settle(partial(undo_call, facts=hub.facts, intent_id=intent_id, note=note, bisect=True))
+                log.info("call_bisected", shop=self.shop.name, rows=len(agenda.rows), error=str(error))
+                return
+        except ChannelError as error:
+            await self._settle(partial(undo_call, facts=hub.facts, intent_id=intent_id, note=str(error)))
+            raise
+        ended_us = hub.clock.now_us()
+        done = await hub.store.tx(
+            lambda conn: settle_call(conn, hub.facts, self.shop.facts, intent_id, report, ended_us),
+            priority=Priority.URGENT,
+        )
+        self._measure(agenda, done, report, began_us, ended_us)
+        hub.wake_writers(done.refreshed)
+        await self.trouble.over()
+
+    async def _write(self, route: WriteRoute, agenda: Agenda, began_us: int) -> WriteReport:
+        """One call; repeated under its key while the shop promises to apply that once."""
+        repeat = 0
+        while True:
+            try:
+                return await self.shop.running.write_stock(agenda.writes, route, agenda.key)
+            except InDoubt:
+                repeat += 1
+                alive_us = began_us + int(route.key_life_seconds * 1e6)
+                if repeat > REPEATS or self.hub.clock.now_us() + int(repeat * 1e6) >= alive_us:
+                    raise
+                await self.hub.clock.sleep(float(repeat))
+
+    async def _settle(self, settle: partial[Settled]) -> None:
+        done = await self.hub.store.tx(
+            lambda conn: settle(conn, now_us=self.hub.clock.now_us()), priority=Priority.URGENT
+        )
+        for outcome, count in done.outcomes.items():
+            self.hub.metrics.push_items.labels(self.shop.name, outcome).inc(count)
+
+    def _measure(self, agenda: Agenda, done: Settled, report: WriteReport, began_us: int, ended_us: int) -> None:
+        metrics, name = self.hub.metrics, self.shop.name
+        for outcome, count in done.outcomes.items():
+            metrics.push_items.labels(name, outcome).inc(count)
+        for listing_id in done.accepted:
+            lane = Lane(agenda.lanes.get(listing_id, Lane.BATCH))
+            seconds = (ended_us - agenda.since_us.get(listing_id, began_us)) / 1e6
+            if lane is Lane.STOCKOUT:
+                metrics.stockout_seconds.labels(name).observe(max(0.0, seconds))
+            metrics.push_seconds.labels(name, lane.name.lower()).observe(max(0.0, seconds))
+        metrics.last_success.labels(name, "write").set(ended_us / 1e6)
+        if any(isinstance(row, Rejected) for row in report.rows):
+            log.info("rows_refused", shop=name, rows=done.outcomes.get("rejected", 0))
+
+    # -- results that come later ---------------------------------------------------------------------------
+
+    async def _collect(self, now_us: int) -> int | None:
+        """Ask for results of earlier calls. Returns when to ask again; None when nothing is pending."""
+        if not any(route.later for route in self.shop.capabilities.routes):
+            return None
+        if now_us < self._collect_us:
+            return self._collect_us
+        waiting = await self.hub.store.tx(lambda conn: outbox.pending_rows(conn, self.shop.id))
+        self._collect_us = now_us + int(COLLECT_SECONDS * 1e6)
+        if not waiting:
+            return None
+        receipts = [row.receipt for row in waiting if row.receipt is not None]
+        with suppress(InDoubt):
+            answers = await self.shop.running.collect(receipts)
+            await self._take_results(waiting, answers)
+        return self._collect_us
+
+    async def _take_results(self, waiting: list[outbox.IntentRow], answers: Mapping[str, Accepted | Rejected]) -> None:
+        hub = self.hub
+        by_intent: dict[int, list[Accepted | Rejected | Pending]] = {}
+        for row in waiting:
+            answer = answers.get(row.receipt or "")
+            result: Accepted | Rejected | Pending
+            if isinstance(answer, Accepted):
+                result = Accepted(row.position, answer.quantity_after)
+            elif isinstance(answer, Rejected):
+                result = Rejected(row.position, answer.reason, answer.message)
+            else:
+                result = Pending(row.position, row.receipt or "")
+            by_intent.setdefault(row.intent_id, []).append(result)
+        for intent_id, results in by_intent.items():
+            if all(isinstance(one, Pending) for one in results):
+                continue
+            report, now_us = WriteReport(tuple(results)), hub.clock.now_us()
+            done = await hub.store.tx(
+                partial(
+                    settle_call, facts=hub.facts, shop=self.shop.facts, intent_id=intent_id, report=report,
+                    ended_us=now_us,
+                )  # fmt: skip
+            )
+            self._measure(Agenda(), done, report, now_us, now_us)
+            hub.wake_writers(done.refreshed)
+
+
+def _earliest(one: int | None, other: int | None) -> int | None:
+    times = [time for time in (one, other) if time is not None]
+    return min(times) if times else None

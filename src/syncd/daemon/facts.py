@@ -1,0 +1,82 @@
+"""What every transaction must know of the shops without asking the network: settings and declared capabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from syncd.core.fence import GRAIN_US, Shown
+from syncd.model import Returns
+from syncd.sdk.channel import Restock
+from syncd.sdk.settings import HandEdits, Writes
+from syncd.store.listings import ListingRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShopFacts:
+    """One shop as bookings and plans see it. Times in microseconds."""
+
+    id: int
+    name: str
+    location_ids: tuple[int, ...]
+    ships: str = "reported"
+    returns: Returns = Returns.NEVER
+    restocks: Restock = Restock.UNKNOWN
+    most: int = 99_999
+    visibility_us: int = 60_000_000
+    reads_orders: bool = True
+    reads_stock: bool = False
+    writes: Writes = Writes.DRY_RUN
+    hand_edits: HandEdits = HandEdits.ASK
+    folds_keys: bool = False
+
+    def key(self, listing: str) -> str:
+        """A listing key as this shop compares them."""
+        return listing.lower() if self.folds_keys else listing
+
+
+@dataclass(slots=True)
+class Facts:
+    """All shops, and the settings every plan needs. Replaced shop by shop as they are loaded."""
+
+    batch_us: int = 180_000_000
+    brake_listings: int = 20
+    brake_share: float = 0.05
+    brake_window_us: int = 600_000_000
+    shops: dict[int, ShopFacts] = field(default_factory=dict)
+    skew_us: dict[int, int] = field(default_factory=dict)
+    _emptied: dict[int, tuple[int, int]] = field(default_factory=dict)
+
+    def emptied(self, shop_id: int, listings: int, now_us: int) -> int:
+        """Count listings emptied by something other than orders; returns how many in the running window."""
+        since, count = self._emptied.get(shop_id, (now_us, 0))
+        if now_us - since > self.brake_window_us:
+            since, count = now_us, 0
+        self._emptied[shop_id] = (since, count + listings)
+        return count + listings
+
+    def approved(self, shop_id: int) -> None:
+        """A person said that these may be emptied: count anew."""
+        self._emptied.pop(shop_id, None)
+
+    def margin_us(self, shop_id: int) -> int:
+        """Clock skew measured at a shop plus the grain of its time stamps."""
+        return self.skew_us.get(shop_id, 0) + GRAIN_US
+
+    def names(self, shop_ids: Iterable[int]) -> list[str]:
+        return sorted(self.shops[one].name for one in shop_ids if one in self.shops)
+
+
+def shown_of(row: ListingRow) -> Shown:
+    """What a listing's row holds true of its number."""
+    return Shown(
+        row.believed, row.base_us, row.unread, row.slack, row.seen, row.seen_us, row.seen_sold, row.seen_slack,
+        bool(row.verify), row.doubt_us,
+    )  # fmt: skip
+
+
+def put_shown(row: ListingRow, shown: Shown) -> None:
+    """Take a new belief over into a row; `save_shown` writes it."""
+    row.believed, row.base_us, row.unread, row.slack = shown.believed, shown.base_us, shown.unread, shown.slack
+    row.seen, row.seen_us, row.seen_sold, row.seen_slack = shown.seen, shown.seen_us, shown.seen_sold, shown.seen_slack
+    row.verify, row.doubt_us = int(shown.verify), shown.doubt_us

@@ -1,0 +1,160 @@
+"""What a stock read tells: drift, doubts resolved, hand edits. In one transaction each (rules in `core/fence.py`)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from sqlalchemy import Connection
+
+from syncd.core import fence
+from syncd.daemon.facts import Facts, ShopFacts, put_shown, shown_of
+from syncd.daemon.targets import Refreshed, refresh_listings, refresh_skus
+from syncd.model import EntryKind, ListingState
+from syncd.sdk.settings import HandEdits
+from syncd.store import listings as listing_rows
+from syncd.store import orders as order_rows
+from syncd.store import outbox, stock
+from syncd.store.listings import ListingRow
+from syncd.store.shops import raise_alarm
+
+LOWERED = "lowered"
+SETTLED_AT_ONCE = 500
+
+
+@dataclass(slots=True)
+class Found:
+    """What reads or settlements found: drift by direction, and what the targets did."""
+
+    drift: Counter[str] = field(default_factory=Counter)
+    units: int = 0
+    gone: int = 0
+    numbers: dict[int, int] = field(default_factory=dict)
+    refreshed: Refreshed = field(default_factory=Refreshed)
+
+
+def take_reading(
+    conn: Connection,
+    facts: Facts,
+    shop: ShopFacts,
+    asked: Sequence[tuple[int, str]],
+    answer: Mapping[str, int | None],
+    *,
+    began_us: int,
+    ended_us: int,
+) -> Found:
+    """Take the numbers of a stock read over. `asked` are (listing id, key).
+
+    A listing that was written while the read was out is left alone: nobody knows which came first.
+    """
+    found = Found()
+    rows = listing_rows.listings_by_id(conn, [one for one, _ in asked])
+    busy = {row.listing_id for row, _ in outbox.live_rows_of(conn, list(rows))}
+    changed: list[ListingRow] = []
+    for row in rows.values():
+        if row.id in busy or row.told_us >= began_us or (row.doubt_us is not None and row.doubt_us > began_us):
+            continue
+        number = _number(conn, shop, row, answer, ended_us, found)
+        if number is None:
+            continue
+        found.numbers[row.id] = number
+        before = shown_of(row)
+        finding = fence.read(before, number, ended_us)
+        _count(found, finding.drift)
+        after = finding.shown
+        if not shop.reads_orders:
+            after = fence.settle(replace(after, seen=number)).shown
+        elif number == before.believed and not (before.unread or before.slack or before.verify or before.in_doubt):
+            after = replace(after, seen=None)  # nothing to settle
+        if after != before:
+            put_shown(row, after)
+            changed.append(row)
+    listing_rows.save_shown(conn, changed)
+    found.refreshed = refresh_listings(conn, facts, [row.id for row in changed], ended_us, by_orders=True)
+    return found
+
+
+def _number(
+    conn: Connection, shop: ShopFacts, row: ListingRow, answer: Mapping[str, int | None], now_us: int, found: Found
+) -> int | None:
+    """The number read for a listing; None where there is none to believe."""
+    if row.key not in answer:
+        if row.believed is None and not row.told_us:
+            return 0  # never written, no stock kept there yet: it shows nothing
+        found.gone += 1
+        listing_rows.set_fields(conn, [row.id], state=ListingState.GONE, verify=0)
+        raise_alarm(conn, "listing_gone", shop.id, row.key, f"{shop.name} no longer knows listing {row.key}", now_us)
+        return None
+    number = answer[row.key]
+    if number is None:
+        listing_rows.set_fields(conn, [row.id], state=ListingState.NOT_COUNTED, verify=0)
+        text = f"{shop.name} keeps no stock for listing {row.key}: it is not written any more"
+        raise_alarm(conn, "listing_not_counted", shop.id, row.key, text, now_us)
+    return number
+
+
+def _count(found: Found, drift: int) -> None:
+    if drift:
+        found.drift["up" if drift > 0 else "down"] += 1
+        found.units += abs(drift)
+
+
+def settle_due(conn: Connection, facts: Facts, shop: ShopFacts, watermark_us: int, now_us: int) -> Found:
+    """Settle reads up to which every order is known now. Called after each whole order read."""
+    found = Found()
+    rows = listing_rows.to_settle(conn, shop.id, watermark_us, SETTLED_AT_ONCE)
+    if not rows:
+        return found
+    adopted: list[tuple[ListingRow, int]] = []
+    for row in rows:
+        shown = shown_of(row)
+        seen_through = shown.seen is not None and shown.seen_us <= watermark_us
+        finding = fence.settle(shown) if seen_through else fence.expire(shown)
+        put_shown(row, finding.shown)
+        _count(found, finding.drift)
+        if finding.drift < 0 and row.state == ListingState.OURS:
+            _lowered_by_hand(conn, shop, row, finding.drift, adopted, now_us)
+    listing_rows.save_shown(conn, rows)
+    found.refreshed = refresh_listings(conn, facts, [row.id for row in rows], now_us, by_orders=True)
+    if adopted:
+        found.refreshed.add(_adopt(conn, facts, shop, adopted, now_us))
+    return found
+
+
+def _lowered_by_hand(
+    conn: Connection,
+    shop: ShopFacts,
+    row: ListingRow,
+    drift: int,
+    adopted: list[tuple[ListingRow, int]],
+    now_us: int,
+) -> None:
+    """A number fell without an order. Never raised over without asking, unless the shop's setting says so."""
+    if shop.hand_edits is HandEdits.ADOPT:
+        adopted.append((row, drift))
+    elif shop.hand_edits is HandEdits.ASK and row.target is not None and row.believed is not None:
+        held = f"{LOWERED} to {row.believed} on the mall"
+        listing_rows.set_fields(conn, [row.id], held=held)
+        text = f"{shop.name} {row.key} was {held}; raise it again with: syncd approve {shop.name} {row.key}"
+        raise_alarm(conn, "hand_edit", shop.id, row.key, text, now_us)
+
+
+def _adopt(
+    conn: Connection, facts: Facts, shop: ShopFacts, rows: Sequence[tuple[ListingRow, int]], now_us: int
+) -> Refreshed:
+    """Take the hand's number as the truth: the missing pieces leave the ledger."""
+    skus: set[int] = set()
+    location = shop.location_ids[0]
+    for row, drift in rows:
+        if row.sku_id is None or stock.parts_below(conn, [row.sku_id]):
+            continue
+        pieces = drift * row.pack
+        order_rows.add_entries(
+            conn,
+            [(now_us, row.sku_id, location, EntryKind.ADJUST, pieces, 0, 0, None, 0, None, shop.name,
+              f"lowered by hand on {row.key}")],
+        )  # fmt: skip
+        stock.add_to_balances(conn, [(row.sku_id, location, pieces, 0, 0, 0)])
+        skus.add(row.sku_id)
+    return refresh_skus(conn, facts, skus, now_us, by_orders=True)

@@ -1,0 +1,222 @@
+"""What must be looked at again and again: gauges, limits of silence, overdue shipments, the daily full sync."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import structlog
+from sqlalchemy import Connection
+
+from syncd.config import Settings
+from syncd.daemon.booking import book_overdue
+from syncd.daemon.hub import Hub, Shop, Status
+from syncd.daemon.supervisor import Runner
+from syncd.model import Lane, from_us, to_us
+from syncd.store import cleaning, outbox, reports, shops
+from syncd.store.engine import Priority
+
+log = structlog.get_logger()
+EVERY_SECONDS = 10.0
+HOUR_US = 3_600_000_000
+WARN_DAYS = (14, 7, 3, 1)
+KEPT_INTENTS_US = 7 * 24 * HOUR_US
+ALARM_KINDS = (
+    "brake", "hand_edit", "listing_gone", "listing_not_counted", "row_refused", "unbooked_line", "unreadable",
+    "orders_failing", "write_failing", "reconcile_failing", "sign_in_required", "shop_down", "orders_silent",
+    "writes_silent", "stockout_late", "push_late", "doubt_old", "watermark_stands", "key_expires", "oversold",
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Housekeeping:
+    """The loop of the whole daemon. `turn` looks once."""
+
+    hub: Hub
+    settings: Settings
+    runners: Mapping[str, Runner]
+    disk: Callable[[], tuple[int, int]]
+    next_hour_us: int = 0
+    next_full_us: int | None = None
+    late: list[str] = field(default_factory=list)
+
+    async def turn(self) -> int:
+        """Look once; returns when to look again. `late` names what is late, for readiness."""
+        now_us = self.hub.clock.now_us()
+        status = await self.hub.store.read(reports.status)
+        rows = await self.hub.store.read(shops.all_shops)
+        self._gauges(status, rows)
+        by_name = {row.name: row for row in rows}
+        waiting = {(one["shop"], one["lane"]): one for one in status["outbox"]}
+        late: list[str] = []
+        for name, runner in self.runners.items():
+            row = by_name.get(name)
+            if row is not None:
+                late += await self._limits(runner, row, waiting, now_us)
+        if status["oversold_skus"]:
+            late.append(f"{status['oversold_skus']} SKUs are oversold")
+        await self.hub.store.tx(lambda conn: self._oversold(conn, status["oversold_skus"]))
+        self.late = late
+        if now_us >= self.next_hour_us:
+            await self._hourly(now_us)
+            self.next_hour_us = now_us + HOUR_US
+        self._full_sync(now_us)
+        return now_us + int(EVERY_SECONDS * 1e6)
+
+    def _oversold(self, conn: Connection, skus: int) -> None:
+        if skus:
+            text = f"{skus} SKUs are oversold (売り越し); see: syncd orders --short"
+            self.hub.raise_alarm(conn, "oversold", None, "", text)
+        else:
+            self.hub.clear_alarm(conn, "oversold", None)
+
+    # -- gauges ------------------------------------------------------------------------------------------------
+
+    def _gauges(self, status: Mapping[str, Any], rows: list[shops.ShopRow]) -> None:
+        metrics = self.hub.metrics
+        names = set(self.runners)
+        for name in names:
+            for lane in Lane:
+                metrics.outbox_rows.labels(name, lane.name.lower()).set(0)
+                metrics.outbox_oldest.labels(name, lane.name.lower()).set(0)
+        for one in status["outbox"]:
+            if one["shop"] in names:
+                labels = (one["shop"], Lane(one["lane"]).name.lower())
+                metrics.outbox_rows.labels(*labels).set(one["count"])
+                metrics.outbox_oldest.labels(*labels).set(one["oldest_since_us"] / 1e6)
+        for row in rows:
+            if row.name in names:
+                metrics.order_watermark.labels(row.name).set(row.watermark_us / 1e6)
+        for each in status["per_shop"]:
+            if each["shop"] in names:
+                metrics.doubts.labels(each["shop"]).set(each["doubts"])
+                metrics.held_listings.labels(each["shop"]).set(each["held"])
+                metrics.unbooked_lines.labels(each["shop"]).set(each["unbooked_lines"])
+                metrics.intents_open.labels(each["shop"]).set(each["open_intents"])
+        for kind in ALARM_KINDS:
+            metrics.alarms.labels(kind).set(status["alarms"].get(kind, 0))
+        metrics.oversold_skus.set(status["oversold_skus"])
+        metrics.oversold_pieces.set(status["oversold_pieces"])
+        for name, runner in self.runners.items():
+            metrics.set_shop_state(name, runner.now_status())
+        for shop in self.hub.shops.values():
+            for operation, left in shop.limiter.left().items():
+                metrics.budget_ratio.labels(shop.name, operation).set(left)
+        wal, free = self.disk()
+        metrics.wal_bytes.set(wal)
+        metrics.disk_free_bytes.set(free)
+
+    # -- limits of silence (promise 8) -----------------------------------------------------------------------
+
+    async def _limits(
+        self, runner: Runner, row: shops.ShopRow, waiting: Mapping[tuple[str, int], Mapping[str, Any]], now_us: int
+    ) -> list[str]:
+        """Raise and clear the alarms of one shop's silence; returns what is late."""
+        if runner.paused:
+            return []
+        shop = runner.shop
+        found = dict(self._silences(shop, row, waiting, now_us)) if shop is not None else {}
+        expiry = self._expiry(row, now_us)
+
+        def keep(conn: Connection) -> None:
+            for kind in ("orders_silent", "writes_silent", "stockout_late", "push_late", "watermark_stands"):
+                if kind in found:
+                    shops.raise_alarm(conn, kind, row.id, "", found[kind], now_us)
+                else:
+                    shops.clear_alarm(conn, kind, row.id, "", now_us)
+            if expiry is not None:
+                days, text = expiry
+                if shops.raise_alarm(conn, "key_expires", row.id, str(days), text, now_us):
+                    log.warning("key_expires", shop=row.name, days=days)
+
+        await self.hub.store.tx(keep)
+        if shop is None:
+            return [f"{row.name}: {runner.now_status()}: {runner.text}"]
+        return list(found.values())
+
+    def _silences(
+        self, shop: Shop, row: shops.ShopRow, waiting: Mapping[tuple[str, int], Mapping[str, Any]], now_us: int
+    ) -> list[tuple[str, str]]:
+        limits, name = self.settings.limits, row.name
+        silent: list[tuple[str, str]] = []
+        if shop.facts.reads_orders and shop.status is not Status.CLOSED:
+            allowed = max(limits.order_read_seconds, 5 * shop.poll_seconds)
+            age = (now_us - max(row.read_us, row.checked_us)) / 1e6
+            if age > allowed:
+                silent.append(("orders_silent", f"{name}: no good order read for {age:.0f} s"))
+            stands = (now_us - row.watermark_us) / 1e6 - shop.facts.visibility_us / 1e6
+            if row.watermark_us and stands > limits.watermark_seconds + allowed:
+                silent.append(("watermark_stands", f"{name}: order watermark stands still for {stands:.0f} s"))
+        if not shop.writes:
+            return silent
+        for lane, kind, seconds in (
+            (Lane.STOCKOUT, "stockout_late", limits.stockout_seconds),
+            (Lane.BATCH, "push_late", limits.oldest_push_seconds),
+        ):
+            one = waiting.get((name, int(lane)))
+            if one is not None and (age := (now_us - one["oldest_since_us"]) / 1e6) > seconds:
+                silent.append((kind, f"{name}: {one['count']} {lane.name.lower()} changes wait, the oldest {age:.0f} s"))
+        if any(key[0] == name for key in waiting) and (now_us - row.wrote_us) / 1e6 > limits.write_seconds:
+            oldest = min(one["oldest_since_us"] for key, one in waiting.items() if key[0] == name)
+            if (now_us - oldest) / 1e6 > limits.write_seconds:
+                silent.append(("writes_silent", f"{name}: no good write for {(now_us - row.wrote_us) / 1e6:.0f} s"))
+        return silent
+
+    @staticmethod
+    def _expiry(row: shops.ShopRow, now_us: int) -> tuple[int, str] | None:
+        """The warning a key's end is due, if any: 14, 7, 3 or 1 days before."""
+        if row.key_expires_us is None:
+            return None
+        left = (row.key_expires_us - now_us) / 1e6 / 86_400
+        due = [days for days in WARN_DAYS if left <= days]
+        if not due:
+            return None
+        return min(due), f"{row.name}: its key dies on {from_us(row.key_expires_us):%Y-%m-%d %H:%M} UTC"
+
+    # -- now and then -------------------------------------------------------------------------------------------
+
+    async def _hourly(self, now_us: int) -> None:
+        store = self.hub.store
+        await store.tx(lambda conn: outbox.forget_done(conn, now_us - KEPT_INTENTS_US), priority=Priority.BACKGROUND)
+        days = self.settings.retention.orders_days
+        await store.tx(
+            lambda conn: cleaning.forget_orders(conn, now_us - days * 24 * HOUR_US), priority=Priority.BACKGROUND
+        )
+        for shop in list(self.hub.shops.values()):
+            if shop.facts.ships.startswith("after "):
+                await self._ship_overdue(shop, now_us)
+
+    async def _ship_overdue(self, shop: Shop, now_us: int) -> None:
+        days = int(shop.facts.ships.removeprefix("after "))
+
+        def ship(conn: Connection) -> int:
+            ids = cleaning.open_orders_before(conn, shop.id, now_us - days * 24 * HOUR_US)
+            if ids:
+                book_overdue(conn, self.hub.facts, shop.facts, ids, now_us)
+            return len(ids)
+
+        while await self.hub.store.tx(ship, priority=Priority.BACKGROUND):
+            pass
+
+    def _full_sync(self, now_us: int) -> None:
+        at = self.settings.full_sync.time_of_day
+        if at is None:
+            return
+        if self.next_full_us is None:
+            self.next_full_us = next_time_us(now_us, at.hour, at.minute, self.settings.full_sync.zone)
+        if now_us >= self.next_full_us:
+            self.next_full_us = next_time_us(now_us, at.hour, at.minute, self.settings.full_sync.zone)
+            log.info("full_sync_started", shops=len(self.hub.shops))
+            for runner in self.runners.values():
+                if runner.reconcile is not None:
+                    runner.reconcile.start_full_sync()
+
+
+def next_time_us(now_us: int, hour: int, minute: int, zone: str) -> int:
+    """The next time a clock on the wall of that zone shows so."""
+    here: datetime = from_us(now_us).astimezone(ZoneInfo(zone))
+    due = here.replace(hour=hour, minute=minute, second=0, microsecond=0)
+    return to_us(due if due > here else due + timedelta(days=1))

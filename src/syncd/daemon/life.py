@@ -1,0 +1,127 @@
+"""The life of one daemon: its root tasks, when it is ready, its heartbeat, and how it stops.
+
+Root tasks: one runner per shop, housekeeping, heartbeat, http, signals. A root task that fails ends the process on
+purpose: a half-alive stock daemon oversells silently, and systemd starts it again.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import anyio
+import structlog
+
+from syncd.clock import Wake
+from syncd.config import Config
+from syncd.daemon.housekeeping import Housekeeping
+from syncd.daemon.hub import Hub
+from syncd.daemon.notify import Notifier
+from syncd.daemon.opening import OpenChannel
+from syncd.daemon.plugins import Plugins
+from syncd.daemon.running import CALL_SECONDS
+from syncd.daemon.supervisor import Runner
+
+log = structlog.get_logger()
+HEARTBEAT_SECONDS = 5.0
+STUCK_US = int((CALL_SECONDS + 120) * 1e6)
+
+
+@dataclass(slots=True)
+class Daemon:
+    """Everything of one running daemon. `run` is its life."""
+
+    config: Config
+    hub: Hub
+    runners: dict[str, Runner]
+    plugins: Plugins
+    how: OpenChannel
+    housekeeping: Housekeeping
+    notifier: Notifier
+    started_at: datetime
+    serve_http: Callable[[], Awaitable[None]] | None = None
+    stop_wake: Wake = field(default_factory=Wake)
+    ready: anyio.Event = field(default_factory=anyio.Event)
+    beats: dict[str, int] = field(default_factory=dict)
+
+    async def run(self, *, signals: bool = True) -> None:
+        """From the first check to the last commit. Returns after `stop`."""
+        async with anyio.create_task_group() as group:
+            for runner in self.runners.values():
+                group.start_soon(self._root, f"shop {runner.name}", runner.run, name=f"shop {runner.name}")
+            group.start_soon(self._housekeeping, name="housekeeping")
+            group.start_soon(self._heartbeat, name="heartbeat")
+            if self.serve_http is not None:
+                group.start_soon(self.serve_http, name="http")
+            if signals:
+                group.start_soon(self._signals, name="signals")
+            group.start_soon(self._announce, name="announce")
+            await self.hub.clock.wait(None, self.stop_wake)
+            await self._stop()
+            group.cancel_scope.cancel()
+
+    async def _root(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        """A shop's runner ends only at a stop."""
+        await run()
+        log.info("root_task_ended", task=name)
+
+    async def _announce(self) -> None:
+        """Ready once every shop is checked or set aside."""
+        for runner in self.runners.values():
+            await runner.settled.wait()
+        await self.housekeeping.turn()
+        self.ready.set()
+        running = len(self.hub.shops)
+        self.notifier.ready(f"{running} of {len(self.runners)} shops running")
+        log.info("daemon_ready", shops=len(self.runners), running=running)
+
+    async def _housekeeping(self) -> None:
+        never = Wake()
+        while True:
+            self.beats["housekeeping"] = self.hub.clock.now_us()
+            await self.hub.clock.wait(await self.housekeeping.turn(), never)
+
+    async def _heartbeat(self) -> None:
+        """Beat only while the loops turn and the store answers; measure the event loop's lag."""
+        seconds = min(HEARTBEAT_SECONDS, self.notifier.watchdog_seconds or HEARTBEAT_SECONDS)
+        clock = self.hub.clock
+        while True:
+            before = clock.monotonic()
+            await clock.sleep(seconds)
+            self.hub.metrics.event_loop_lag_seconds.observe(max(0.0, clock.monotonic() - before - seconds))
+            stuck = self.stuck()
+            if stuck:
+                log.error("loops_stuck", loops=stuck)
+                continue
+            await self.hub.store.ping()
+            self.notifier.watchdog()
+
+    def stuck(self) -> list[str]:
+        """Loops whose turn has lasted longer than any turn may."""
+        before = self.hub.clock.now_us() - STUCK_US
+        turns = [(f"{r.name}/{name}", at) for r in self.runners.values() for name, at in r.turns.items()]
+        return [name for name, at in (*turns, *self.beats.items()) if at < before]
+
+    async def _signals(self) -> None:
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
+            async for number in received:
+                log.info("signal_received", signal=number.name)
+                self.stop()
+
+    def stop(self) -> None:
+        """Ask for a graceful stop."""
+        self.stop_wake.set()
+
+    async def _stop(self) -> None:
+        """Let open calls end, drain stockouts up to the limit; what is still open then is in doubt at the next start."""
+        seconds = self.config.settings.stop.drain_seconds
+        self.notifier.stopping("draining stockouts")
+        until_us = self.hub.clock.now_us() + int(seconds * 1e6)
+        for runner in self.runners.values():
+            runner.stop(until_us)
+        with anyio.move_on_after(seconds):
+            while any(runner.shop is not None for runner in self.runners.values()):
+                await self.hub.clock.sleep(0.05)
+        log.info("daemon_stopped", open=[r.name for r in self.runners.values() if r.shop is not None])

@@ -1,0 +1,141 @@
+"""Rate budgets at work: who may call next, a stockout before everything else (the math is in `core/budget.py`).
+
+Buckets are shared by name: two shops of one application ID that declare the same shared budget draw from one
+bucket. Waiters of a bucket are served by urgency, then in order.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Iterable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+import anyio
+
+from syncd.clock import Clock
+from syncd.core.budget import Bucket
+from syncd.model import Lane
+from syncd.sdk.channel import Budget, Scope
+
+DEFAULT_BLOCK_SECONDS = 1.0
+urgency: ContextVar[int] = ContextVar("urgency", default=int(Lane.BATCH))
+"""How urgent the call under way is; set by the dispatcher around a call."""
+
+
+@dataclass(slots=True)
+class _Line:
+    """One bucket and those who wait for it."""
+
+    bucket: Bucket
+    waiting: list[tuple[int, int, float]] = field(default_factory=list)
+    moved: anyio.Event = field(default_factory=anyio.Event)
+
+    def wake(self) -> None:
+        self.moved.set()
+        self.moved = anyio.Event()
+
+
+class Budgets:
+    """Every bucket of the daemon, by (scope, sharers, budget)."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self._lines: dict[tuple[str, str, str], _Line] = {}
+        self._tickets = itertools.count()
+
+    def limiter(self) -> ShopLimiter:
+        """A limiter without budgets, for a channel that has yet to declare them."""
+        return ShopLimiter(self.clock, {}, self._tickets)
+
+    def declare(self, limiter: ShopLimiter, shop: str, channel: str, budgets: Iterable[Budget]) -> None:
+        """Give a shop's limiter the budgets its channel declares."""
+        of: dict[str, list[_Line]] = {}
+        for budget in budgets:
+            sharers = shop if budget.scope is Scope.SHOP else f"{channel}/{budget.shared_as}"
+            key = (budget.scope.value, sharers, budget.name)
+            line = self._lines.get(key)
+            if line is None:
+                bucket = Bucket(budget.per_second, budget.burst, budget.margin, at=self.clock.monotonic())
+                line = self._lines[key] = _Line(bucket)
+            for operation in budget.operations:
+                of.setdefault(operation, []).append(line)
+        limiter.lines = of
+
+
+class ShopLimiter:
+    """What one shop's client waits for. Operations without a budget never wait."""
+
+    def __init__(self, clock: Clock, lines: dict[str, list[_Line]], tickets: itertools.count[int]) -> None:
+        self._clock = clock
+        self.lines = lines
+        self._tickets = tickets
+
+    def ready_in(self, operation: str, cost: float = 1.0) -> float:
+        """Seconds until a call of that cost could leave if nobody else wanted to."""
+        now = self._clock.monotonic()
+        return max((line.bucket.ready_at(cost, now) - now for line in self.lines.get(operation, ())), default=0.0)
+
+    def seconds_each(self, operation: str, cost: float) -> float:
+        """Seconds between two calls of that cost at the full rate."""
+        return max((cost / line.bucket.rate for line in self.lines.get(operation, ())), default=0.0)
+
+    async def acquire(self, operation: str, cost: float) -> None:
+        for line in self.lines.get(operation, ()):
+            await self._take(line, cost)
+
+    async def _take(self, line: _Line, cost: float) -> None:
+        ticket = (urgency.get(), next(self._tickets), cost)
+        heapq.heappush(line.waiting, ticket)
+        try:
+            while True:
+                now = self._clock.monotonic()
+                first = line.waiting[0] is ticket
+                wait = line.bucket.ready_at(cost, now) - now if first else None
+                if wait is not None and wait <= 0:
+                    line.bucket.take(cost, now)
+                    return
+                await self._sleep(line, wait)
+        finally:
+            line.waiting.remove(ticket)
+            heapq.heapify(line.waiting)
+            line.wake()
+
+    async def _sleep(self, line: _Line, seconds: float | None) -> None:
+        """Until it may be our turn: time has passed, or the queue moved."""
+        moved = line.moved
+        if seconds is None:
+            await moved.wait()
+            return
+        async with anyio.create_task_group() as group:
+
+            async def queue_moved() -> None:
+                await moved.wait()
+                group.cancel_scope.cancel()
+
+            group.start_soon(queue_moved)
+            await self._clock.sleep(seconds)
+            group.cancel_scope.cancel()
+
+    def feed(self, operation: str, *, available: float, per_second: float | None, burst: float | None) -> None:
+        now = self._clock.monotonic()
+        for line in self.lines.get(operation, ()):
+            line.bucket.feed(available, now, per_second, burst)
+            line.wake()
+
+    def throttled(self, operation: str, after_seconds: float | None) -> None:
+        now = self._clock.monotonic()
+        for line in self.lines.get(operation, ()):
+            line.bucket.block(DEFAULT_BLOCK_SECONDS if after_seconds is None else after_seconds, now)
+            line.wake()
+
+    def left(self) -> dict[str, float]:
+        """Share of each operation's bucket that is left, for a metric."""
+        now = self._clock.monotonic()
+        out: dict[str, float] = {}
+        for operation, lines in self.lines.items():
+            for line in lines:
+                line.bucket.ready_at(0.0, now)
+                out[operation] = max(0.0, line.bucket.level) / line.bucket.burst
+        return out

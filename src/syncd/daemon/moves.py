@@ -1,0 +1,64 @@
+"""What own orders do to what their shop shows: the bridge from booked lines to beliefs (`core/fence.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from syncd.core import fence
+from syncd.daemon.facts import Facts, ShopFacts, put_shown, shown_of
+from syncd.store import listings as listing_rows
+from syncd.store import outbox
+from syncd.store.listings import ListingRow
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Net change of one listing by one order: units sold, units the shop put back, and when.
+
+    The sale happened between `earliest_us` and `latest_us`, by the shop's clock; what came back did so until
+    `back_us`.
+    """
+
+    listing_id: int
+    sold: int
+    back: int
+    certain: bool
+    earliest_us: int
+    latest_us: int
+    back_us: int
+
+
+def apply_moves(
+    conn: Connection, facts: Facts, shop: ShopFacts, moves: Sequence[Move], now_us: int
+) -> list[ListingRow]:
+    """Move the beliefs of the listings that own orders touched, and tell open absolute writes of them."""
+    if not moves:
+        return []
+    ids = sorted({move.listing_id for move in moves})
+    rows = listing_rows.listings_by_id(conn, ids)
+    calls: dict[int, list[tuple[outbox.IntentRow, int]]] = {}
+    for one in outbox.live_rows_of(conn, ids):
+        calls.setdefault(one[0].listing_id, []).append(one)
+    margin = facts.margin_us(shop.id)
+    for move in moves:
+        row = rows[move.listing_id]
+        shown = shown_of(row)
+        if move.sold:
+            shown = fence.sold(shown, move.sold, move.earliest_us, move.latest_us, margin)
+        if move.back > 0:
+            shown = fence.restocked(
+                shown, move.back, move.earliest_us, move.back_us, margin, certain=move.certain
+            )
+        elif move.back < 0:
+            shown = fence.sold(shown, -move.back, move.earliest_us, move.latest_us, margin)
+        put_shown(row, shown)
+        for call, began_us in calls.get(move.listing_id, ()):
+            old = move.sold if move.latest_us < began_us - margin else 0
+            outbox.note_meanwhile(
+                conn, call.intent_id, call.position, old=old, new=move.sold - old, restocked=max(0, move.back)
+            )
+    listing_rows.save_shown(conn, list(rows.values()))
+    return list(rows.values())

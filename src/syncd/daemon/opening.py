@@ -1,0 +1,138 @@
+"""Build a shop's channel with its seams: limiter, HTTP client, files, open orders. No network yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import httpx
+from sqlalchemy import Connection
+
+from syncd.config import ShopConfig, channel_settings
+from syncd.daemon.facts import ShopFacts
+from syncd.daemon.hub import Hub, Shop
+from syncd.daemon.limits import Budgets, ShopLimiter
+from syncd.daemon.plugins import Plugins
+from syncd.daemon.running import Running
+from syncd.sdk.channel import Capabilities, Channel, ShopContext
+from syncd.sdk.files import FilesOpener
+from syncd.sdk.http import HttpClient
+from syncd.sdk.settings import Orders, ShopSettings, Writes
+from syncd.store import orders as order_rows
+from syncd.store import shops, stock
+
+
+class Transports(Protocol):
+    """The seam to the network, per shop: None is the real one. Emulators in process give their own."""
+
+    def http(self, shop: str) -> httpx.AsyncBaseTransport | None: ...
+
+    def files(self, shop: str) -> FilesOpener: ...
+
+
+@dataclass(frozen=True, slots=True)
+class OpenChannel:
+    """How channels are built: known plugins, shared budgets, the seam to the network."""
+
+    plugins: Plugins
+    budgets: Budgets
+    transports: Transports
+
+
+async def open_shop(hub: Hub, config: ShopConfig, how: OpenChannel) -> Shop:
+    """Build a shop's channel and its facts. Raises ConfigError, SecondShop or ValueError; no network is touched."""
+    shop = config.shop
+    channel_type = how.plugins.channels.get(shop.channel)
+    if channel_type is None:
+        known = ", ".join(sorted(how.plugins.channels)) or "none"
+        raise ValueError(f"{config.file}: no plugin gives channel {shop.channel!r}; known: {known}")
+    settings = channel_settings(config, channel_type.settings_type)
+    limiter = how.budgets.limiter()
+
+    def row_and_locations(conn: Connection) -> tuple[shops.ShopRow, tuple[int, ...]]:
+        row = shops.ensure_shop(conn, shop.name, shop.channel)
+        known = stock.location_ids(conn, shop.locations)
+        return row, tuple(known[name] for name in shop.locations)
+
+    row, locations = await hub.store.tx(row_and_locations)
+    shop_id = row.id
+
+    async def open_orders() -> Sequence[str]:
+        return await hub.store.tx(lambda conn: order_rows.open_numbers(conn, shop_id))
+
+    context = ShopContext(
+        shop=shop.name,
+        clock=hub.clock,
+        http=_opener(hub, shop, shop_id, limiter, how.transports),
+        files=how.transports.files(shop.name),
+        open_orders=open_orders,
+    )
+    channel = channel_type(shop, settings, context)
+    capabilities = channel.capabilities
+    how.budgets.declare(limiter, shop.name, shop.channel, capabilities.budgets)
+    facts = facts_of(shop, row, locations, capabilities)
+    hub.facts.shops[shop_id] = facts
+    operations = sorted({one for budget in capabilities.budgets for one in budget.operations})
+    hub.metrics.shop(shop.name, operations=operations, budgets=operations)
+    hub.metrics.unfenced.labels(shop.name).set(not facts.reads_orders)
+    return _shop(hub, shop, channel, capabilities, facts, limiter)
+
+
+def _shop(
+    hub: Hub, shop: ShopSettings, channel: Channel, capabilities: Capabilities, facts: ShopFacts, limiter: ShopLimiter
+) -> Shop:
+    return Shop(
+        facts=facts,
+        channel=shop.channel,
+        running=Running(shop.name, channel, hub.clock, hub.metrics),
+        capabilities=capabilities,
+        limiter=limiter,
+        poll_seconds=shop.poll_seconds or capabilities.poll_seconds,
+        reconcile_seconds=shop.reconcile_seconds,
+    )
+
+
+def facts_of(
+    shop: ShopSettings, row: shops.ShopRow, locations: tuple[int, ...], capabilities: Capabilities
+) -> ShopFacts:
+    """What bookings and plans must know of a shop."""
+    started = row.started and shop.writes is not Writes.OFF
+    return ShopFacts(
+        id=row.id,
+        name=shop.name,
+        location_ids=locations,
+        ships=shop.ships,
+        returns=shop.returns,
+        restocks=capabilities.restocks_on_cancel,
+        most=capabilities.max_quantity,
+        visibility_us=int(capabilities.visibility_seconds * 1e6),
+        reads_orders=capabilities.reads_orders and shop.orders is Orders.ON,
+        reads_stock=capabilities.reads_stock,
+        writes=Writes.ON if started else shop.writes,
+        hand_edits=shop.hand_edits,
+        folds_keys=not capabilities.listing_case_sensitive,
+    )
+
+
+def _opener(
+    hub: Hub, shop: ShopSettings, shop_id: int, limiter: ShopLimiter, transports: Transports
+) -> Callable[..., HttpClient]:
+    def observe(*, operation: str, outcome: str, seconds: float, skew_us: int | None) -> None:
+        hub.metrics.http_requests.labels(shop.name, operation, outcome).inc()
+        hub.metrics.request_seconds.labels(shop.name, operation).observe(seconds)
+        if skew_us:
+            hub.facts.skew_us[shop_id] = max(hub.facts.skew_us.get(shop_id, 0), abs(skew_us))
+
+    def open_client(base_url: str, *, headers: Mapping[str, str] | None = None) -> HttpClient:
+        client = httpx.AsyncClient(
+            base_url=base_url,
+            headers=dict(headers or {}),
+            timeout=None,  # noqa: S113  # the limit is ours, on the Clock, in HttpClient.send
+            follow_redirects=False,
+            trust_env=True,
+            transport=transports.http(shop.name),
+        )
+        return HttpClient(client, hub.clock, limiter, observe, shop.timeout_seconds)
+
+    return open_client

@@ -1,0 +1,277 @@
+"""The two transactions around a write: plan it and make it durable, then settle what came back by version.
+
+An intent is durable before its first byte. A crash between the two leaves it open, and an open intent at start
+is in doubt (`recover`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from sqlalchemy import Connection
+
+from syncd.core import fence, planner
+from syncd.core.planner import Evidence, Need, Plan
+from syncd.core.retry import back_off_seconds, smaller_call
+from syncd.daemon.facts import Facts, ShopFacts, put_shown, shown_of
+from syncd.daemon.targets import Refreshed, load_stock, refresh_listings
+from syncd.model import Lane, ListingState
+from syncd.sdk.channel import Accepted, Form, Pending, Reason, Rejected, StockWrite, Unreported, WriteReport, WriteRoute
+from syncd.store import listings as listing_rows
+from syncd.store import outbox, shops
+from syncd.store.listings import ListingRow, Pair
+from syncd.store.outbox import IntentRow
+from syncd.store.shops import raise_alarm
+
+
+@dataclass(slots=True)
+class Agenda:
+    """What a plan came to: rows to write now, and what others need first."""
+
+    intent_id: int | None = None
+    key: str = ""
+    rows: list[IntentRow] = field(default_factory=list)
+    writes: list[StockWrite] = field(default_factory=list)
+    since_us: dict[int, int] = field(default_factory=dict)
+    lanes: dict[int, int] = field(default_factory=dict)
+    need_stock: list[tuple[int, str]] = field(default_factory=list)
+    need_orders: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Occasion:
+    """When and how a call is planned. `urgent`: a stockout is due, nothing may hold the call up."""
+
+    shop: ShopFacts
+    route: WriteRoute
+    now_us: int
+    key: str
+    urgent: bool
+    final: bool
+    numbers: Mapping[int, int] = field(default_factory=dict)
+    numbers_began_us: int = 0
+
+
+def plan_call(conn: Connection, facts: Facts, on: Occasion) -> Agenda:
+    """Choose the rows of the next call and make it durable.
+
+    Stockouts first, then what is due, then rows that ride free. While some due rows first need a read and the
+    call is neither urgent nor final, nothing is made durable and the needs are returned.
+    """
+    pairs = _choose(conn, on)
+    agenda = Agenda(key=on.key)
+    raised = _raised(conn, [row for row, _ in pairs])
+    began_us = shops.shop_row(conn, on.shop.id).orders_began_us
+    chosen: list[tuple[ListingRow, Plan, int]] = []
+    for row, wish in pairs:
+        if len(chosen) >= on.route.max_rows:
+            break
+        seen = Evidence(
+            on.now_us, on.shop.reads_stock, on.shop.reads_orders, began_us, raised.get(row.sku_id or 0, 0),
+            on.numbers.get(row.id), on.numbers_began_us,
+        )  # fmt: skip
+        plan = planner.plan_write(row.key, row.target or 0, shown_of(row), on.route.forms, seen)
+        if isinstance(plan, Plan):
+            assert wish is not None
+            chosen.append((row, plan, wish.version))
+            agenda.since_us[row.id], agenda.lanes[row.id] = wish.since_us, wish.lane
+        elif wish is not None and wish.due_us <= on.now_us:
+            if plan is Need.STOCK_READ and len(agenda.need_stock) < on.route.max_rows:
+                agenda.need_stock.append((row.id, row.key))
+            agenda.need_orders |= plan is Need.ORDER_READ
+    waits = bool(agenda.need_stock or agenda.need_orders) and not on.urgent and not on.final
+    if chosen and not waits:
+        _make_durable(conn, on, agenda, chosen)
+    return agenda
+
+
+def _choose(conn: Connection, on: Occasion) -> list[Pair]:
+    """Candidates in the order they go: twice as many as fit, since some may not be writable yet."""
+    most = on.route.max_rows * 2
+    due = list(outbox.candidates(conn, on.shop.id, on.now_us, lane=Lane.STOCKOUT, due_us=on.now_us, most=most))
+    for lane in (Lane.BATCH, Lane.BACKGROUND):
+        if len(due) < most:
+            horizon = 2**62 if lane is Lane.BATCH else on.now_us
+            due += outbox.candidates(conn, on.shop.id, on.now_us, lane=lane, due_us=horizon, most=most - len(due))
+    alone = min((wish.alone for _, wish in due if wish is not None and wish.alone), default=0)
+    if alone and due[0][1] is not None and due[0][1].alone:
+        return [pair for pair in due if pair[1] is not None and pair[1].alone][:alone]
+    return [pair for pair in due if pair[1] is not None and not pair[1].alone] or due[: max(1, alone)]
+
+
+def _raised(conn: Connection, rows: Sequence[ListingRow]) -> dict[int, int]:
+    """Newest raising entry of each row's SKU, its parts included."""
+    fenced = {row.sku_id for row in rows if row.sku_id is not None and row.target}
+    have = load_stock(conn, fenced)
+
+    def newest(sku: int) -> int:
+        parts = have.parts.get(sku)
+        if parts:
+            return max(newest(one) for one in parts)
+        return max((line.raised_us for line in have.balances.get(sku, {}).values()), default=0)
+
+    return {sku: newest(sku) for sku in fenced}
+
+
+def _make_durable(conn: Connection, on: Occasion, agenda: Agenda, chosen: Sequence[tuple[ListingRow, Plan, int]]) -> None:
+    for position, (row, plan, version) in enumerate(chosen):
+        agenda.writes.append(plan.write)
+        agenda.rows.append(
+            IntentRow(
+                0, position, row.id, plan.write.form, plan.write.quantity, plan.write.expected, version,
+                row.target or 0, plan.delta, plan.unread,
+            )  # fmt: skip
+        )
+    dead_us = on.now_us + int(on.route.dead_after_seconds * 1e6)
+    agenda.intent_id = outbox.add_intent(conn, on.shop.id, on.route.name, on.key, on.now_us, dead_us, agenda.rows)
+
+
+# --- settling ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Settled:
+    """What became of a call: rows by outcome, listings now right, and what the targets did."""
+
+    outcomes: dict[str, int] = field(default_factory=dict)
+    accepted: list[int] = field(default_factory=list)
+    refreshed: Refreshed = field(default_factory=Refreshed)
+
+    def count(self, outcome: str) -> None:
+        self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
+
+
+def settle_call(
+    conn: Connection, facts: Facts, shop: ShopFacts, intent_id: int, report: WriteReport, ended_us: int
+) -> Settled:
+    """Take the report of a call over, row by row. Rows it does not name stay queued, or are read back."""
+    rows = {row.position: row for row in outbox.rows_of_intent(conn, intent_id)}
+    listings = listing_rows.listings_by_id(conn, [row.listing_id for row in rows.values()])
+    done = Settled()
+    named = {one.index: one for one in report.rows if one.index in rows}
+    receipts = [(one.index, one.receipt) for one in named.values() if isinstance(one, Pending)]
+    told: list[tuple[int, int, int]] = []
+    for position, row in rows.items():
+        listing, outcome = listings[row.listing_id], named.get(position)
+        if isinstance(outcome, Accepted):
+            _accepted(conn, listing, row, outcome, ended_us)
+            told.append((row.target, ended_us, row.listing_id))
+            done.accepted.append(row.listing_id)
+            done.count("accepted")
+        elif isinstance(outcome, Rejected):
+            _rejected(conn, shop, listing, row, outcome, ended_us)
+            done.count("rejected")
+        elif outcome is None:
+            if report.unreported is Unreported.UNSURE:
+                _doubt(listing, row, ended_us)
+            done.count("unreported")
+        else:
+            done.count("pending")
+    listing_rows.save_shown(conn, list(listings.values()))
+    listing_rows.save_told(conn, told)
+    waiting = [position for position, _ in receipts]
+    outbox.rows_receipts(conn, intent_id, receipts)
+    outbox.rows_done(conn, intent_id, [position for position in rows if position not in set(waiting)])
+    outbox.set_intent(conn, intent_id, "waiting" if waiting else "done")
+    if told:
+        shops.set_shop(conn, shop.id, wrote_us=ended_us)
+    ids = [row.listing_id for position, row in rows.items() if position not in set(waiting)]
+    done.refreshed = refresh_listings(conn, facts, ids, ended_us, by_orders=True)
+    return done
+
+
+def _accepted(conn: Connection, listing: ListingRow, row: IntentRow, outcome: Accepted, ended_us: int) -> None:
+    form, shown = Form(row.form), shown_of(listing)
+    if form is Form.ABSOLUTE and row.quantity == 0:
+        overtaken = any(
+            other.listing_id == listing.id and other.intent_id != row.intent_id
+            for other, _ in outbox.live_rows_of(conn, [listing.id])
+        )
+        if shown.in_doubt or overtaken:  # which write lands last is unknown: written again after the dead time
+            until = shown.doubt_us or ended_us
+            put_shown(listing, fence.doubted(shown, 0, until))
+            outbox.put_off(conn, [(until, listing.id)])
+            return
+    if form is Form.ABSOLUTE:
+        shown = fence.wrote_number(
+            shown, row.quantity, unread=row.unread, sold_old=row.sold_old, sold_new=row.sold_new,
+            restocked=row.restocked, ended_us=ended_us,
+        )  # fmt: skip
+    elif form in (Form.RELATIVE_REFUSES, Form.COMPARE_AND_SET):
+        shown = fence.wrote_change(shown, row.delta)
+        if form is Form.COMPARE_AND_SET and row.expected is not None:
+            shown = replace(shown, unread=min(shown.unread, row.unread), verify=False)
+    else:  # clamped or silent: only what was really taken counts, so the listing is read back
+        shown = replace(fence.wrote_change(shown, max(0, row.delta)), verify=True)
+    put_shown(listing, shown)
+
+
+def _rejected(
+    conn: Connection, shop: ShopFacts, listing: ListingRow, row: IntentRow, outcome: Rejected, now_us: int
+) -> None:
+    """Refused for certain: nothing moved. What comes next depends on the reason."""
+    shown, reason = shown_of(listing), outcome.reason
+    if reason in (Reason.STALE, Reason.BELOW_ZERO):
+        put_shown(listing, replace(shown, verify=True) if shop.reads_stock else fence.forgotten(shown))
+        return
+    if reason is Reason.UNKNOWN_LISTING and Form(row.form).is_relative:
+        put_shown(listing, replace(fence.forgotten(shown), verify=True))  # no stock record yet: set it absolutely
+        return
+    text = f"{reason}: {outcome.message}"[:256]
+    listing_rows.save_errors(conn, [(text, now_us, listing.id)])
+    if reason is Reason.UNKNOWN_LISTING:
+        listing_rows.set_fields(conn, [listing.id], state=ListingState.GONE)
+        raise_alarm(conn, "listing_gone", shop.id, listing.key, f"{shop.name} does not know listing {listing.key}", now_us)
+        return
+    _again_later(conn, listing, now_us)
+    raise_alarm(conn, "row_refused", shop.id, listing.key, f"{shop.name} refuses {listing.key}: {text}", now_us)
+
+
+def _again_later(conn: Connection, listing: ListingRow, now_us: int) -> None:
+    """Nothing is ever dropped from the queue: a refused row backs off alone."""
+    pairs = listing_rows.pairs_by_id(conn, [listing.id])
+    attempts = pairs[0][1].attempts + 1 if pairs and pairs[0][1] is not None else 1
+    wait = back_off_seconds(attempts, first=30.0, longest=3600.0)
+    outbox.put_off(conn, [(now_us + int(wait * 1e6), listing.id)])
+
+
+def _doubt(listing: ListingRow, row: IntentRow, dead_us: int) -> None:
+    if row.quantity == 0 and Form(row.form) is Form.ABSOLUTE:
+        return  # a write to 0 is simply sent again
+    shown = shown_of(listing)
+    rise = max(0, row.delta)
+    highest = (shown.believed or 0) + rise if Form(row.form) is not Form.ABSOLUTE else row.quantity + row.unread
+    put_shown(listing, fence.doubted(shown, highest, dead_us))
+
+
+def doubt_call(conn: Connection, facts: Facts, intent_id: int, dead_us: int, now_us: int, note: str) -> Settled:
+    """The outcome of a call is unknown: its rows may have been applied, until `dead_us` they still may be."""
+    rows = outbox.rows_of_intent(conn, intent_id)
+    listings = listing_rows.listings_by_id(conn, [row.listing_id for row in rows])
+    for row in rows:
+        _doubt(listings[row.listing_id], row, dead_us)
+    listing_rows.save_shown(conn, list(listings.values()))
+    outbox.set_intent(conn, intent_id, "done", note)
+    done = Settled(outcomes={"in_doubt": len(rows)})
+    done.refreshed = refresh_listings(conn, facts, list(listings), now_us, by_orders=True)
+    return done
+
+
+def undo_call(conn: Connection, facts: Facts, intent_id: int, now_us: int, note: str, *, bisect: bool = False) -> Settled:
+    """Nothing of a call was applied: its rows stay queued. `bisect`: send them in smaller calls."""
+    rows = outbox.rows_of_intent(conn, intent_id)
+    outbox.set_intent(conn, intent_id, "done", note)
+    if bisect:
+        size = smaller_call(len(rows))
+        outbox.send_alone(conn, [(size, row.listing_id) for row in rows])
+    return Settled(outcomes={"untouched": len(rows)})
+
+
+def recover(conn: Connection, facts: Facts, shop: ShopFacts, now_us: int) -> int:
+    """At start: every call that was under way is in doubt, before the first poll (R10). Returns rows in doubt."""
+    doubts = 0
+    for intent in outbox.live_intents(conn, shop.id, "open"):
+        done = doubt_call(conn, facts, intent.id, max(intent.dead_us, now_us), now_us, "found open at start")
+        doubts += done.outcomes["in_doubt"]
+    return doubts

@@ -1,0 +1,276 @@
+"""One kept-alive task per shop: build its channel, check it, run its loops, restart it when its plugin fails.
+
+    loaded ── check ok ──> running <── resume ── paused
+      │  └── check failed (again with back-off) ──> failed_check
+      └── settings, account or plugin wrong ──> config_error (until the file is mended and the shop started anew)
+
+A broken shop never cancels a sibling; a fault outside the plugin's calls ends the process on purpose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import anyio
+import structlog
+from sqlalchemy import Connection
+
+from syncd.clock import Wake
+from syncd.config import ConfigError, ShopConfig
+from syncd.core.retry import back_off_seconds
+from syncd.daemon.dispatcher import Dispatcher
+from syncd.daemon.hub import Hub, Shop, Status
+from syncd.daemon.intake import Intake
+from syncd.daemon.opening import OpenChannel, open_shop
+from syncd.daemon.reconcile import Reconcile
+from syncd.daemon.running import PluginFault
+from syncd.daemon.sending import recover
+from syncd.model import to_us
+from syncd.sdk.channel import CheckReport
+from syncd.sdk.errors import ChannelError
+from syncd.sdk.settings import Writes
+from syncd.store import shops
+from syncd.store.engine import StoreBusy, StoreFull
+from syncd.telemetry import redact
+
+log = structlog.get_logger()
+DAY_US = 86_400_000_000
+STORE_PAUSE_US = 5_000_000
+
+
+def first_of(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error that ended a group of loops: one of our own before one of the plugin's."""
+    flat = list(_flat(errors))
+    own = [one for one in flat if not isinstance(one, (PluginFault, ChannelError))]
+    return (own or flat)[0]
+
+
+def _flat(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            yield from _flat(one)
+    else:
+        yield error
+
+
+@dataclass(slots=True)
+class Runner:
+    """Keeps one shop alive. `settled` is set once the shop was checked for the first time, well or not."""
+
+    hub: Hub
+    config: ShopConfig
+    open_channel: OpenChannel
+    all_names: tuple[str, ...]
+    status: Status = Status.LOADED
+    text: str = ""
+    shop: Shop | None = None
+    dispatcher: Dispatcher | None = None
+    reconcile: Reconcile | None = None
+    settled: anyio.Event = field(default_factory=anyio.Event)
+    command: Wake = field(default_factory=Wake)
+    turns: dict[str, int] = field(default_factory=dict)
+    paused: bool = False
+    stopping: bool = False
+    drain_until_us: int = 0
+    failures: int = 0
+
+    @property
+    def name(self) -> str:
+        return self.config.name
+
+    def now_status(self) -> Status:
+        """The status people see: the shop's own while it runs."""
+        return self.shop.status if self.shop is not None and self.status is Status.RUNNING else self.status
+
+    async def run(self) -> None:
+        """Until stopped. Raises only for faults of our own."""
+        while not self.stopping:
+            if self.paused:
+                await self._stand(Status.PAUSED, "paused by a person")
+                await self.hub.clock.wait(None, self.command)
+                continue
+            wait = await self._attempt()
+            until = None if wait is None else self.hub.clock.now_us() + int(wait * 1e6)
+            await self.hub.clock.wait(until, self.command)
+
+    async def _attempt(self) -> float | None:
+        """Build, check and run the shop once. Returns seconds until the next attempt; None to wait for a person."""
+        shop: Shop | None = None
+        try:
+            shop = await open_shop(self.hub, self.config, self.open_channel)
+            report = await shop.running.check()
+            if await self._accept(shop, report):
+                await self._run_loops(shop)
+            return 0.0
+        except (ConfigError, shops.SecondShop, ValueError) as error:
+            await self._stand(Status.CONFIG_ERROR, str(error))
+            return None
+        except (ChannelError, PluginFault) as error:
+            self.failures += 1
+            await self._stand(Status.FAILED_CHECK, f"{type(error).__name__}: {error}")
+            log.error("shop_failed", shop=self.name, error=self.text, exc_info=isinstance(error, PluginFault))
+            return back_off_seconds(self.failures)
+        finally:
+            self.settled.set()
+            self.shop = self.dispatcher = self.reconcile = None
+            if shop is not None:
+                self.hub.shops.pop(shop.id, None)
+                with anyio.CancelScope(shield=True):
+                    await shop.running.aclose()
+
+    async def _accept(self, shop: Shop, report: CheckReport) -> bool:
+        """The check succeeded: bind the account, mark what was under way as in doubt, remember the key's end.
+
+        False when the file was renamed and the account's old row took the name: build the shop again on it.
+        """
+
+        def accept(conn: Connection) -> bool:
+            if shops.claim_account(conn, shop.id, report.account, self.all_names) != shop.id:
+                return False
+            recover(conn, self.hub.facts, shop.facts, self.hub.clock.now_us())
+            self._keep_check(conn, shop, report)
+            self.hub.clear_alarm(conn, "shop_down", shop)
+            return True
+
+        if not await self.hub.store.tx(accept):
+            self.hub.facts.shops.pop(shop.id, None)
+            log.info("shop_renamed", shop=self.name, account=report.account)
+            return False
+        self._tell_expiry(report)
+        for warning in report.warnings:
+            log.warning("shop_warned", shop=self.name, warning=warning)
+        return True
+
+    def _keep_check(self, conn: Connection, shop: Shop, report: CheckReport) -> None:
+        expires = None if report.key_expires_at is None else to_us(report.key_expires_at)
+        text = "; ".join(report.warnings)
+        shops.set_shop(
+            conn, shop.id, status=Status.RUNNING, status_text=text, key_expires_us=expires,
+            checked_us=self.hub.clock.now_us(),
+        )  # fmt: skip
+
+    def _tell_expiry(self, report: CheckReport) -> None:
+        self.hub.metrics.credential_expiry(self.name, report.key_expires_at)
+
+    async def _run_loops(self, shop: Shop) -> None:
+        """Run the shop's loops until it is paused or stopped, or its plugin fails."""
+        intake = Intake(self.hub, shop)
+        self.dispatcher = Dispatcher(self.hub, shop, intake)
+        self.reconcile = Reconcile(self.hub, shop, self.dispatcher)
+        self.reconcile.start_full_sync(push=False)
+        self.hub.shops[shop.id] = self.shop = shop
+        self.status, self.text, self.failures = Status.RUNNING, "", 0
+        shop.status = Status.RUNNING
+        self.settled.set()
+        log.info("shop_running", shop=self.name, writes=shop.facts.writes)
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._keep, "intake", intake.turn, shop.intake_wake)
+                group.start_soon(self._keep, "reconcile", self.reconcile.turn, shop.reconcile_wake)
+                group.start_soon(self._keep, "check", partial(self._daily_check, shop), Wake())
+                await self._keep_writing(shop, self.dispatcher)
+                group.cancel_scope.cancel()
+        except BaseExceptionGroup as errors:
+            raise first_of(errors) from errors
+
+    async def _keep(self, name: str, turn: Callable[[], Awaitable[int | None]], wake: Wake) -> None:
+        while True:
+            await self.hub.clock.wait(await self._turn(name, turn), wake)
+
+    async def _turn(self, name: str, turn: Callable[[], Awaitable[int | None]]) -> int | None:
+        """One turn of a loop. A full disk or a locked database is waited out; nothing was half-applied."""
+        self.turns[name] = self.hub.clock.now_us()
+        try:
+            return await turn()
+        except (StoreFull, StoreBusy) as error:
+            log.error("store_failed", shop=self.name, loop=name, error=str(error))
+            return self.hub.clock.now_us() + STORE_PAUSE_US
+        finally:
+            self.turns.pop(name, None)
+
+    async def _keep_writing(self, shop: Shop, dispatcher: Dispatcher) -> None:
+        """The writer's loop. A stop lets the call under way finish, and drains stockouts as long as it may."""
+        while not shop.stopping:
+            until = await self._turn("write", dispatcher.turn)
+            if not shop.stopping:
+                await self.hub.clock.wait(until, shop.write_wake)
+        if self.drain_until_us:
+            await dispatcher.drain(self.drain_until_us)
+
+    async def _daily_check(self, shop: Shop) -> int | None:
+        """Check the key once a day; its end is told 14, 7, 3 and 1 days before."""
+        row = await self.hub.store.tx(lambda conn: shops.shop_row(conn, shop.id))
+        due_us = row.checked_us + DAY_US
+        now_us = self.hub.clock.now_us()
+        if now_us < due_us:
+            return due_us
+        try:
+            report = await shop.running.check()
+        except ChannelError as error:
+            log.warning("check_failed", shop=self.name, error=str(error))
+            return now_us + DAY_US // 24
+        await self.hub.store.tx(lambda conn: self._keep_check(conn, shop, report))
+        self._tell_expiry(report)
+        return now_us + DAY_US
+
+    async def _stand(self, status: Status, text: str) -> None:
+        """The shop does not run; keep why, for people."""
+        self.status, self.text = status, redact(text)[:512]
+
+        def keep(conn: Connection) -> None:
+            row = shops.shop_named(conn, self.name)
+            if row is None:
+                return
+            shops.set_shop(conn, row.id, status=status, status_text=self.text)
+            if status is not Status.PAUSED:
+                shops.raise_alarm(
+                    conn, "shop_down", row.id, "", f"{self.name}: {status}: {self.text}", self.hub.clock.now_us()
+                )
+
+        await self.hub.store.tx(keep)
+
+    # -- what people and the app ask for ---------------------------------------------------------------
+
+    async def pause(self) -> None:
+        """Stop the shop's loops after the call under way; kept over restarts."""
+        await self._set(paused=1)
+        self.paused = True
+        self._stop_loops()
+
+    async def resume(self) -> None:
+        """Run again; also tries anew after a failed check."""
+        await self._set(paused=0)
+        self.paused = False
+        self.command.set()
+
+    async def start_writing(self) -> None:
+        """A person says: write for real. Raises ValueError where the shop's file says off."""
+        if self.config.shop.writes is Writes.OFF:
+            raise ValueError(f'shop {self.name} has writes = "off" in {self.config.file}; change it there first')
+        await self._set(started=1, paused=0)
+        self.paused = False
+        if self.shop is not None:
+            self.shop.facts = replace(self.shop.facts, writes=Writes.ON)
+            self.hub.facts.shops[self.shop.id] = self.shop.facts
+            self.shop.wake_all()
+        self.command.set()
+
+    async def _set(self, **values: int) -> None:
+        def change(conn: Connection) -> None:
+            row = shops.ensure_shop(conn, self.name, self.config.shop.channel)
+            shops.set_shop(conn, row.id, **values)
+
+        await self.hub.store.tx(change)
+
+    def stop(self, drain_until_us: int) -> None:
+        """Stop for good, draining due stockouts until then."""
+        self.stopping, self.drain_until_us = True, drain_until_us
+        self._stop_loops()
+
+    def _stop_loops(self) -> None:
+        if self.shop is not None:
+            self.shop.stopping = True
+            self.shop.wake_all()
+        self.command.set()

@@ -1,0 +1,386 @@
+"""What a channel (モール・カート) is: the class a plugin implements and the values it exchanges with the core.
+
+A plugin's entry point (group `syncd.plugins`) is a module whose pluggy hook `syncd_channels()` returns its
+channel classes. Everything that happens on a channel object is awaited, one call at a time per loop; retries,
+rate budgets, bisection, circuits, dry run and key expiry belong to the core and never to a plugin.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, ClassVar
+
+import pluggy
+
+from syncd.clock import Clock
+from syncd.model import OrderState
+from syncd.sdk.files import FilesOpener
+from syncd.sdk.http import HttpOpener
+from syncd.sdk.settings import ChannelSettings, ShopSettings
+
+PROJECT = "syncd"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+class Hooks:
+    """The one hook of a plugin module."""
+
+    @hookspec
+    def syncd_channels(self) -> list[type[Channel]]:  # type: ignore[empty-body]  # a hookspec has no body
+        """Return the channel classes this module offers. Synchronous, no I/O."""
+
+
+# --- capabilities -------------------------------------------------------------------------------------------
+
+
+class Quantity(StrEnum):
+    """What the shop's number means: sellable, or on hand with the shop taking its own open orders off."""
+
+    AVAILABLE = "available"
+    ON_HAND = "on_hand"
+
+
+class Form(StrEnum):
+    """How a write changes the shop's number (classes a1, a2, a3, b, c of no-oversell theory)."""
+
+    ABSOLUTE = "absolute"
+    RELATIVE_REFUSES = "relative_refuses"
+    RELATIVE_CLAMPS = "relative_clamps"
+    RELATIVE_SILENT = "relative_silent"
+    COMPARE_AND_SET = "compare_and_set"
+
+    @property
+    def is_relative(self) -> bool:
+        return self in (Form.RELATIVE_REFUSES, Form.RELATIVE_CLAMPS, Form.RELATIVE_SILENT)
+
+
+class OrderFilter(StrEnum):
+    """How orders are found: by creation time only, by change time, in files, in mails."""
+
+    CREATED = "created"
+    MODIFIED = "modified"
+    FILE = "file"
+    MAIL = "mail"
+
+
+class Restock(StrEnum):
+    """Whether the shop puts cancelled units back on sale by itself. UNKNOWN is treated as the worse case."""
+
+    YES = "yes"
+    NO = "no"
+    UNKNOWN = "unknown"
+
+
+class Scope(StrEnum):
+    """Who shares a budget: one shop, every shop of one account, every shop of one application ID."""
+
+    SHOP = "shop"
+    ACCOUNT = "account"
+    APPLICATION = "application"
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A documented rate: `per_second` units (calls or points) with `burst` at once, over named operations.
+
+    `margin` is the share the core may use: 1.0 where excess is only answered with a wait, less where the
+    channel punishes it. `shared_as` names the sharers when the scope is wider than one shop.
+    """
+
+    name: str
+    operations: frozenset[str]
+    per_second: float
+    burst: float = 1.0
+    margin: float = 1.0
+    scope: Scope = Scope.SHOP
+    shared_as: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteRoute:
+    """One way to write stock.
+
+    `operation` is the budget's name of its call. `dead_after_seconds` is the longest a call may still take
+    effect after we gave it up. `key_life_seconds` > 0 promises that the very same rows under the same key
+    are applied once within that life. `later` says results come by `collect`.
+    """
+
+    name: str
+    operation: str
+    forms: frozenset[Form]
+    max_rows: int
+    dead_after_seconds: float = 60.0
+    key_life_seconds: float = 0.0
+    later: bool = False
+    cost_per_call: float = 1.0
+    cost_per_row: float = 0.0
+
+    def cost(self, rows: int) -> float:
+        """Units of the budget that one call of so many rows takes."""
+        return self.cost_per_call + self.cost_per_row * rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a channel can do, as its documents prove it; what is not confirmed is declared as the worse case.
+
+    `visibility_seconds`: the longest until an accepted order can be read. `listing_case_sensitive`: False
+    where the shop folds listing keys to lower case.
+    """
+
+    quantity: Quantity = Quantity.AVAILABLE
+    routes: tuple[WriteRoute, ...] = ()
+    budgets: tuple[Budget, ...] = ()
+    order_filter: OrderFilter = OrderFilter.MODIFIED
+    visibility_seconds: float = 60.0
+    poll_seconds: float = 60.0
+    shows_cancels: bool = True
+    shows_shipments: bool = True
+    restocks_on_cancel: Restock = Restock.UNKNOWN
+    reads_orders: bool = True
+    reads_stock: bool = False
+    read_rows: int = 100
+    read_operation: str = ""
+    publishes_webhooks: bool = False
+    takes_shipments: bool = False
+    lists_listings: bool = False
+    max_quantity: int = 99_999
+    listing_case_sensitive: bool = True
+
+
+# --- values -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StockWrite:
+    """One row of a write. `quantity` is the new number, or the signed change of a relative form.
+
+    `expected` is the number a compare-and-set demands; None there means a plain set.
+    """
+
+    listing: str
+    form: Form
+    quantity: int
+    expected: int | None = None
+
+
+class Reason(StrEnum):
+    """Why a shop refused a row, as far as it decides what happens next."""
+
+    UNKNOWN_LISTING = "unknown_listing"
+    STALE = "stale"  # compare-and-set: the shop shows another number
+    BELOW_ZERO = "below_zero"  # relative: the result would leave the allowed range
+    INVALID = "invalid"
+    NOT_WRITABLE = "not_writable"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The shop took the row. `quantity_after` where the answer tells what it shows now."""
+
+    index: int
+    quantity_after: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The shop refused the row for certain."""
+
+    index: int
+    reason: Reason
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """The shop took the row in; its result comes later under `receipt` (see `Channel.collect`)."""
+
+    index: int
+    receipt: str
+
+
+class Unreported(StrEnum):
+    """What became of rows a report does not name: not applied, or perhaps (read back before the next write)."""
+
+    UNTOUCHED = "untouched"
+    UNSURE = "unsure"
+
+
+@dataclass(frozen=True, slots=True)
+class WriteReport:
+    """The outcome of one write, by index into the rows that were given. An index in none stays queued."""
+
+    rows: tuple[Accepted | Rejected | Pending, ...] = ()
+    unreported: Unreported = Unreported.UNTOUCHED
+
+    @classmethod
+    def all_accepted(cls, count: int) -> WriteReport:
+        return cls(tuple(Accepted(i) for i in range(count)))
+
+
+Cursor = Mapping[str, Any]
+"""Where an order feed stands: the plugin's own JSON-able mapping. None at the very first read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something read that could not be used: an order, a row, a file. It is kept for a person, and alarmed."""
+
+    where: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderPage:
+    """One page of order states.
+
+    `cursor` is stored in the same transaction as the states. `more` asks to be called again at once.
+    `seen_until`: every order accepted before that time (the channel's clock) has been shown by now; None
+    lets the core take the start of the read that ended with `more = False`, less the visibility bound.
+    `acknowledge` is awaited strictly after the commit, and never in dry run: delete, move, mark as read.
+    """
+
+    states: tuple[OrderState, ...]
+    cursor: Cursor
+    more: bool = False
+    seen_until: datetime | None = None
+    acknowledge: Callable[[], Awaitable[None]] | None = None
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ListingInfo:
+    """One listing as the shop has it. `counted` is False where the shop keeps no stock for it."""
+
+    key: str
+    sku: str = ""
+    name: str = ""
+    jan: str = ""
+    quantity: int | None = None
+    counted: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """Answer of `check`: the mall's own id of the account, when the key dies, and what a person should know."""
+
+    account: str
+    key_expires_at: datetime | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Shipment:
+    """Goods of one order that left: carrier by its common name, and the tracking number."""
+
+    order: str
+    carrier: str
+    tracking: str
+    shipped_at: datetime
+    lines: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """A push from the shop, untouched. Its signature is over `body` as it is."""
+
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """What a webhook says to look at. Never more than a hint: the order or the number is then read."""
+
+    orders: bool = False
+    listings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShopContext:
+    """What the core hands a channel: its seams to time, network and the orders it should look at again.
+
+    `open_orders` yields the numbers of this shop's orders that still hold stock, oldest first: channels
+    without a change filter read them again. `http` opens the shop's one client, `files` its file server.
+    """
+
+    shop: str
+    clock: Clock
+    http: HttpOpener
+    files: FilesOpener
+    open_orders: Callable[[], Awaitable[Sequence[str]]]
+
+
+# --- the channel --------------------------------------------------------------------------------------------
+
+
+class Channel(ABC):
+    """One shop on one kind of mall or cart. Built once per shop; `aclose` is its last call."""
+
+    slug: ClassVar[str]
+    title: ClassVar[str]
+    settings_type: ClassVar[type[ChannelSettings]]
+
+    @abstractmethod
+    def __init__(self, shop: ShopSettings, settings: ChannelSettings, context: ShopContext) -> None:
+        """Keep what is needed. No I/O. Raise ValueError for settings that contradict each other."""
+
+    @property
+    @abstractmethod
+    def capabilities(self) -> Capabilities:
+        """What this shop can do. Constant over the object's life."""
+
+    @abstractmethod
+    async def check(self) -> CheckReport:
+        """Prove that the shop can be reached with this key. Called at start and daily. Changes nothing."""
+
+    async def fetch_orders(self, cursor: Cursor | None) -> OrderPage:
+        """Return the next states and where the feed stands after them.
+
+        Called every poll interval, and again at once while `more`. The same cursor gives the same states
+        again: the core calls with the old cursor after a crash. Overlap freely; the core drops repeats.
+        """
+        raise NotImplementedError(f"{self.slug} does not read orders")
+
+    async def write_stock(self, rows: Sequence[StockWrite], route: WriteRoute, key: str) -> WriteReport:
+        """Write rows in one call of `route` and report by index.
+
+        The body follows from `rows`, `route` and `key` alone. `key` is the idempotency key of this call.
+        Raise InDoubt when it was sent and its outcome is unknown.
+        """
+        raise NotImplementedError(f"{self.slug} does not write stock")
+
+    async def read_stock(self, listings: Sequence[str]) -> Mapping[str, int | None]:
+        """Return the number each listing shows; None where the shop keeps no stock for it.
+
+        A listing the shop does not know is left out. At most `capabilities.read_rows` a call.
+        """
+        raise NotImplementedError(f"{self.slug} does not read stock")
+
+    async def collect(self, receipts: Sequence[str]) -> Mapping[str, Accepted | Rejected]:
+        """Return the results of pending receipts that are known by now; the others are asked for again.
+
+        `index` in the answers is ignored.
+        """
+        raise NotImplementedError(f"{self.slug} has no results that come later")
+
+    def list_listings(self) -> AsyncIterator[ListingInfo]:
+        """Yield every listing of the shop."""
+        raise NotImplementedError(f"{self.slug} does not list its listings")
+
+    async def send_shipments(self, shipments: Sequence[Shipment]) -> WriteReport:
+        """Report shipments, answered by index."""
+        raise NotImplementedError(f"{self.slug} takes no shipments")
+
+    async def receive(self, webhook: Webhook) -> Hint:
+        """Verify a push and say what to read. Raise ValueError when its signature does not hold."""
+        raise NotImplementedError(f"{self.slug} publishes no webhooks")
+
+    async def aclose(self) -> None:
+        """Release what was opened. Called once, also after a failed check."""

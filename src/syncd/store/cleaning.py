@@ -1,0 +1,34 @@
+"""Rows that have had their time: old closed orders (their entries stay), and orders whose days to ship are over."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, delete, select, update
+
+from syncd.store.orders import chunks
+from syncd.store.schema import entry, order_line, orders
+
+
+def forget_orders(conn: Connection, before_us: int, most: int = 500) -> int:
+    """Delete orders closed and not seen since a time; their entries keep the order's number as a note."""
+    query = select(orders.c.id, orders.c.number).where(orders.c.open == 0, orders.c.seen_us < before_us).limit(most)
+    old = [(row[0], row[1]) for row in conn.execute(query)]
+    for order_id, number in old:
+        lines = [row[0] for row in conn.execute(select(order_line.c.id).where(order_line.c.order_id == order_id))]
+        for some in chunks(lines):
+            conn.execute(update(entry).where(entry.c.line_id.in_(some)).values(line_id=None, note=f"order {number}"))
+        conn.execute(delete(order_line).where(order_line.c.order_id == order_id))
+        conn.execute(delete(orders).where(orders.c.id == order_id))
+    return len(old)
+
+
+def open_orders_before(conn: Connection, shop_id: int, placed_us: int, most: int = 500) -> list[int]:
+    """Orders of a shop that still hold stock and were placed before a time."""
+    query = (
+        select(orders.c.id)
+        .join(order_line, order_line.c.order_id == orders.c.id)
+        .where(orders.c.shop_id == shop_id, orders.c.open == 1, orders.c.placed_us < placed_us)
+        .where((order_line.c.b_held > 0) | (order_line.c.b_allocated > 0))
+        .distinct()
+        .limit(most)
+    )
+    return [row[0] for row in conn.execute(query)]

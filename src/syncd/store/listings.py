@@ -1,0 +1,229 @@
+"""Rows of listings: what a shop calls a SKU, what it must show, what it is believed to show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, insert, or_, select, text, update
+
+from syncd.store.fast import Prepared
+from syncd.store.orders import chunks
+from syncd.store.schema import listing, outbox
+
+
+@dataclass(slots=True)
+class ListingRow:
+    """One row of `listing`."""
+
+    id: int
+    shop_id: int
+    key: str
+    sku_id: int | None
+    pack: int
+    state: str
+    sync: int
+    target: int | None
+    believed: int | None
+    base_us: int
+    unread: int
+    slack: int
+    seen: int | None
+    seen_us: int
+    seen_sold: int
+    seen_slack: int
+    verify: int
+    doubt_us: int | None
+    held: str
+    told: int | None
+    told_us: int
+
+
+@dataclass(slots=True)
+class WishRow:
+    """The outbox part of a listing: where its push waits."""
+
+    lane: int
+    due_us: int
+    since_us: int
+    version: int
+    attempts: int
+    not_before_us: int
+    alone: int
+
+
+COLUMNS = tuple(field.name for field in fields(ListingRow))
+SHOWN_COLUMNS = ("believed", "base_us", "unread", "slack", "seen", "seen_us", "seen_sold", "seen_slack", "verify", "doubt_us")
+WISH_COLUMNS = tuple(field.name for field in fields(WishRow))
+_columns = tuple(listing.c[name] for name in COLUMNS)
+_wish_columns = tuple(outbox.c[name] for name in WISH_COLUMNS)
+
+Pair = tuple[ListingRow, WishRow | None]
+pair_columns = (*_columns, *_wish_columns)
+
+_save_shown = Prepared(
+    update(listing)
+    .where(listing.c.id == bindparam("b_id"))
+    .values({name: bindparam(f"v_{name}") for name in SHOWN_COLUMNS}),
+    *(f"v_{name}" for name in SHOWN_COLUMNS),
+    "b_id",
+)
+_save_target = Prepared(
+    update(listing).where(listing.c.id == bindparam("b_id")).values(target=bindparam("v_target")), "v_target", "b_id"
+)
+_save_told = Prepared(
+    update(listing)
+    .where(listing.c.id == bindparam("b_id"))
+    .values(told=bindparam("v_told"), told_us=bindparam("v_us"), error="", error_us=0),
+    "v_told", "v_us", "b_id",
+)  # fmt: skip
+_save_error = Prepared(
+    update(listing)
+    .where(listing.c.id == bindparam("b_id"))
+    .values(error=bindparam("v_error"), error_us=bindparam("v_us")),
+    "v_error", "v_us", "b_id",
+)  # fmt: skip
+_by_key = select(*_columns).where(
+    listing.c.shop_id == bindparam("shop"), listing.c.key.in_(bindparam("keys", expanding=True))
+)
+_by_id = select(*_columns).where(listing.c.id.in_(bindparam("ids", expanding=True)))
+_of_skus = (
+    select(*pair_columns)
+    .outerjoin(outbox, outbox.c.listing_id == listing.c.id)
+    .where(listing.c.sku_id.in_(bindparam("skus", expanding=True)))
+)
+_by_id_with_wish = (
+    select(*pair_columns)
+    .outerjoin(outbox, outbox.c.listing_id == listing.c.id)
+    .where(listing.c.id.in_(bindparam("ids", expanding=True)))
+)
+_SPLIT = len(COLUMNS)
+
+
+def to_pair(row: Sequence[object]) -> Pair:
+    """A row of `pair_columns`."""
+    wish = WishRow(*row[_SPLIT:]) if row[_SPLIT] is not None else None  # type: ignore[arg-type]  # columns in order
+    return ListingRow(*row[:_SPLIT]), wish  # type: ignore[arg-type]  # columns in order
+
+
+def listings_by_key(conn: Connection, shop_id: int, keys: Sequence[str]) -> dict[str, ListingRow]:
+    """Listings of a shop by their key."""
+    found: dict[str, ListingRow] = {}
+    for some in chunks(keys):
+        for row in conn.execute(_by_key, {"shop": shop_id, "keys": some}):
+            found[row[2]] = ListingRow(*row)
+    return found
+
+
+def listings_by_id(conn: Connection, ids: Sequence[int]) -> dict[int, ListingRow]:
+    """Listings by row id."""
+    found: dict[int, ListingRow] = {}
+    for some in chunks(ids):
+        found.update((row[0], ListingRow(*row)) for row in conn.execute(_by_id, {"ids": some}))
+    return found
+
+
+def listings_of_skus(conn: Connection, sku_ids: Sequence[int]) -> list[Pair]:
+    """Every listing of these SKUs, on any shop, with its wish."""
+    found: list[Pair] = []
+    for some in chunks(sku_ids):
+        found.extend(to_pair(row) for row in conn.execute(_of_skus, {"skus": some}))
+    return found
+
+
+def pairs_by_id(conn: Connection, ids: Sequence[int]) -> list[Pair]:
+    """Listings by row id with their wishes."""
+    found: list[Pair] = []
+    for some in chunks(ids):
+        found.extend(to_pair(row) for row in conn.execute(_by_id_with_wish, {"ids": some}))
+    return found
+
+
+def listings_after(conn: Connection, shop_id: int, after_id: int, most: int, *, ours: bool = True) -> list[ListingRow]:
+    """The next listings of a shop in the order of their ids; for sweeps."""
+    query = select(*_columns).where(listing.c.shop_id == shop_id, listing.c.id > after_id)
+    if ours:
+        query = query.where(listing.c.state == "ours", listing.c.sku_id.is_not(None))
+    return [ListingRow(*row) for row in conn.execute(query.order_by(listing.c.id).limit(most))]
+
+
+def _some(conn: Connection, shop_id: int, condition: ColumnElement[bool], most: int) -> list[ListingRow]:
+    query = select(*_columns).where(listing.c.shop_id == shop_id, condition).order_by(listing.c.id).limit(most)
+    return [ListingRow(*row) for row in conn.execute(query)]
+
+
+def to_read_back(conn: Connection, shop_id: int, now_us: int, most: int) -> list[ListingRow]:
+    """Listings that must be read: doubts whose dead time is over, and those marked to verify, not yet seen."""
+    doubtful = listing.c.doubt_us.is_not(None) & (listing.c.doubt_us <= now_us)
+    unsure = (listing.c.verify == 1) & listing.c.doubt_us.is_(None)
+    marked = (listing.c.verify == 1) | listing.c.doubt_us.is_not(None)  # the partial index's own words
+    return _some(conn, shop_id, marked & (doubtful | unsure) & listing.c.seen.is_(None), most)
+
+
+def to_settle(conn: Connection, shop_id: int, until_us: int, most: int) -> list[ListingRow]:
+    """Listings whose last read, or last absolute write over unread sales, is older than a time up to which all
+    orders are known.
+    """
+    read = listing.c.seen.is_not(None) & (listing.c.seen_us <= until_us)
+    wrote = (listing.c.unread > 0) & (listing.c.base_us <= until_us)
+    marked = text("(seen IS NOT NULL OR unread > 0)")  # the partial index's own words
+    return _some(conn, shop_id, and_(marked, or_(read, wrote)), most)
+
+
+def next_doubt_us(conn: Connection, shop_id: int) -> int | None:
+    """When the next doubt may be read back."""
+    query = (
+        select(listing.c.doubt_us)
+        .where(listing.c.shop_id == shop_id, listing.c.doubt_us.is_not(None), listing.c.seen.is_(None))
+        .order_by(listing.c.doubt_us)
+        .limit(1)
+    )
+    return conn.execute(query).scalar()
+
+
+def save_shown(conn: Connection, rows: Sequence[ListingRow]) -> None:
+    """Write what is believed of listings."""
+    if rows:
+        _save_shown.many(
+            conn,
+            [
+                (r.believed, r.base_us, r.unread, r.slack, r.seen, r.seen_us, r.seen_sold, r.seen_slack, r.verify,
+                 r.doubt_us, r.id)
+                for r in rows
+            ],
+        )
+
+
+def save_targets(conn: Connection, rows: Sequence[tuple[int | None, int]]) -> None:
+    """Write (target, listing)."""
+    if rows:
+        _save_target.many(conn, list(rows))
+
+
+def save_told(conn: Connection, rows: Sequence[tuple[int, int, int]]) -> None:
+    """Write (number, time, listing) of accepted writes and clear the listing's error."""
+    if rows:
+        _save_told.many(conn, list(rows))
+
+
+def save_errors(conn: Connection, rows: Sequence[tuple[str, int, int]]) -> None:
+    """Write (error, time, listing)."""
+    if rows:
+        _save_error.many(conn, list(rows))
+
+
+def set_fields(conn: Connection, ids: Sequence[int], **values: object) -> None:
+    """Set the same values on several listings."""
+    for some in chunks(ids):
+        conn.execute(update(listing).where(listing.c.id.in_(some)).values(**values))
+
+
+def add_listings(conn: Connection, rows: Sequence[dict[str, object]]) -> None:
+    """Create listings (shop_id, key, sku_id, pack, state, name)."""
+    if rows:
+        conn.execute(insert(listing), list(rows))
+
+
+def count_ours(conn: Connection, shop_id: int) -> int:
+    """How many listings of a shop are ours to write."""
+    return int(conn.execute(select(func.count()).where(listing.c.shop_id == shop_id, listing.c.state == "ours")).scalar_one())

@@ -1,0 +1,296 @@
+CREATE TABLE audit (
+  id INTEGER NOT NULL,
+  at_us INTEGER NOT NULL,
+  who TEXT DEFAULT '' NOT NULL,
+  action TEXT NOT NULL,
+  detail TEXT DEFAULT '' NOT NULL,
+  CONSTRAINT pk_audit PRIMARY KEY (id)
+)
+ STRICT
+
+CREATE TABLE location (
+  id INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  CONSTRAINT pk_location PRIMARY KEY (id),
+  CONSTRAINT uq_location_name UNIQUE (name)
+)
+ STRICT
+
+CREATE TABLE meta (
+  "key" TEXT NOT NULL,
+  value TEXT DEFAULT '' NOT NULL,
+  CONSTRAINT pk_meta PRIMARY KEY ("key")
+)
+ STRICT
+
+CREATE TABLE rule (
+  name TEXT NOT NULL,
+  shop_id INTEGER NOT NULL,
+  sku_id INTEGER NOT NULL,
+  value INTEGER NOT NULL,
+  CONSTRAINT pk_rule PRIMARY KEY (name, shop_id, sku_id)
+)
+ STRICT
+
+CREATE INDEX ix_rule_sku_id ON rule (sku_id)
+
+CREATE TABLE shop (
+  id INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  channel TEXT NOT NULL,
+  account TEXT,
+  cursor TEXT,
+  watermark_us INTEGER DEFAULT 0 NOT NULL,
+  orders_began_us INTEGER DEFAULT 0 NOT NULL,
+  read_us INTEGER DEFAULT 0 NOT NULL,
+  wrote_us INTEGER DEFAULT 0 NOT NULL,
+  skew_us INTEGER DEFAULT 0 NOT NULL,
+  paused INTEGER DEFAULT 0 NOT NULL,
+  started INTEGER DEFAULT 0 NOT NULL,
+  status TEXT DEFAULT 'new' NOT NULL,
+  status_text TEXT DEFAULT '' NOT NULL,
+  key_expires_us INTEGER,
+  checked_us INTEGER DEFAULT 0 NOT NULL,
+  CONSTRAINT pk_shop PRIMARY KEY (id),
+  CONSTRAINT uq_shop_name UNIQUE (name),
+  CONSTRAINT uq_shop_channel_account UNIQUE (channel, account)
+)
+ STRICT
+
+CREATE TABLE sku (
+  id INTEGER NOT NULL,
+  code TEXT NOT NULL,
+  name TEXT DEFAULT '' NOT NULL,
+  created_us INTEGER NOT NULL,
+  CONSTRAINT pk_sku PRIMARY KEY (id),
+  CONSTRAINT uq_sku_code UNIQUE (code)
+)
+ STRICT
+
+CREATE TABLE alarm (
+  id INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  shop_id INTEGER,
+  subject TEXT DEFAULT '' NOT NULL,
+  text TEXT DEFAULT '' NOT NULL,
+  since_us INTEGER NOT NULL,
+  last_us INTEGER NOT NULL,
+  count INTEGER DEFAULT 1 NOT NULL,
+  cleared_us INTEGER,
+  CONSTRAINT pk_alarm PRIMARY KEY (id),
+  CONSTRAINT fk_alarm_shop_id FOREIGN KEY(shop_id) REFERENCES shop (id)
+)
+ STRICT
+
+CREATE INDEX ix_alarm_open ON alarm (kind, shop_id, subject) WHERE cleared_us IS NULL
+
+CREATE TABLE balance (
+  sku_id INTEGER NOT NULL,
+  location_id INTEGER NOT NULL,
+  on_hand INTEGER DEFAULT 0 NOT NULL,
+  ordered INTEGER DEFAULT 0 NOT NULL,
+  allocated INTEGER DEFAULT 0 NOT NULL,
+  opened_us INTEGER DEFAULT 0 NOT NULL,
+  counted_us INTEGER DEFAULT 0 NOT NULL,
+  raised_us INTEGER DEFAULT 0 NOT NULL,
+  CONSTRAINT pk_balance PRIMARY KEY (sku_id, location_id),
+  CONSTRAINT fk_balance_sku_id FOREIGN KEY(sku_id) REFERENCES sku (id),
+  CONSTRAINT fk_balance_location_id FOREIGN KEY(location_id) REFERENCES location (id)
+)
+ STRICT
+
+CREATE INDEX ix_balance_short ON balance (sku_id) WHERE on_hand - allocated - ordered < 0
+
+CREATE TABLE intent (
+  id INTEGER NOT NULL,
+  shop_id INTEGER NOT NULL,
+  route TEXT NOT NULL,
+  "key" TEXT NOT NULL,
+  began_us INTEGER NOT NULL,
+  dead_us INTEGER NOT NULL,
+  state TEXT DEFAULT 'open' NOT NULL,
+  note TEXT DEFAULT '' NOT NULL,
+  CONSTRAINT pk_intent PRIMARY KEY (id),
+  CONSTRAINT uq_intent_key UNIQUE ("key"),
+  CONSTRAINT fk_intent_shop_id FOREIGN KEY(shop_id) REFERENCES shop (id)
+)
+ STRICT
+
+CREATE INDEX ix_intent_live ON intent (shop_id, id) WHERE state <> 'done'
+
+CREATE TABLE listing (
+  id INTEGER NOT NULL,
+  shop_id INTEGER NOT NULL,
+  "key" TEXT NOT NULL,
+  sku_id INTEGER,
+  pack INTEGER DEFAULT 1 NOT NULL,
+  state TEXT DEFAULT 'ours' NOT NULL,
+  sync INTEGER DEFAULT 1 NOT NULL,
+  name TEXT DEFAULT '' NOT NULL,
+  target INTEGER,
+  believed INTEGER,
+  base_us INTEGER DEFAULT 0 NOT NULL,
+  unread INTEGER DEFAULT 0 NOT NULL,
+  slack INTEGER DEFAULT 0 NOT NULL,
+  seen INTEGER,
+  seen_us INTEGER DEFAULT 0 NOT NULL,
+  seen_sold INTEGER DEFAULT 0 NOT NULL,
+  seen_slack INTEGER DEFAULT 0 NOT NULL,
+  verify INTEGER DEFAULT 0 NOT NULL,
+  doubt_us INTEGER,
+  held TEXT DEFAULT '' NOT NULL,
+  told INTEGER,
+  told_us INTEGER DEFAULT 0 NOT NULL,
+  error TEXT DEFAULT '' NOT NULL,
+  error_us INTEGER DEFAULT 0 NOT NULL,
+  CONSTRAINT pk_listing PRIMARY KEY (id),
+  CONSTRAINT uq_listing_shop_id_key UNIQUE (shop_id, "key"),
+  CONSTRAINT fk_listing_shop_id FOREIGN KEY(shop_id) REFERENCES shop (id),
+  CONSTRAINT fk_listing_sku_id FOREIGN KEY(sku_id) REFERENCES sku (id)
+)
+ STRICT
+
+CREATE INDEX ix_listing_held ON listing (shop_id) WHERE held <> ''
+
+CREATE INDEX ix_listing_seen ON listing (shop_id, id) WHERE seen IS NOT NULL OR unread > 0
+
+CREATE INDEX ix_listing_sku_id ON listing (sku_id)
+
+CREATE INDEX ix_listing_state ON listing (shop_id, state)
+
+CREATE INDEX ix_listing_verify ON listing (shop_id, id) WHERE verify = 1 OR doubt_us IS NOT NULL
+
+CREATE TABLE orders (
+  id INTEGER NOT NULL,
+  shop_id INTEGER NOT NULL,
+  number TEXT NOT NULL,
+  placed_us INTEGER,
+  as_of_us INTEGER NOT NULL,
+  source INTEGER NOT NULL,
+  opened INTEGER DEFAULT 0 NOT NULL,
+  shipped_us INTEGER,
+  open INTEGER DEFAULT 1 NOT NULL,
+  first_us INTEGER NOT NULL,
+  seen_us INTEGER NOT NULL,
+  CONSTRAINT pk_orders PRIMARY KEY (id),
+  CONSTRAINT uq_orders_shop_id_number UNIQUE (shop_id, number),
+  CONSTRAINT fk_orders_shop_id FOREIGN KEY(shop_id) REFERENCES shop (id)
+)
+ STRICT
+
+CREATE INDEX ix_orders_open ON orders (shop_id, id) WHERE open = 1
+
+CREATE TABLE part (
+  bundle_id INTEGER NOT NULL,
+  part_id INTEGER NOT NULL,
+  pieces INTEGER NOT NULL,
+  CONSTRAINT pk_part PRIMARY KEY (bundle_id, part_id),
+  CONSTRAINT fk_part_bundle_id FOREIGN KEY(bundle_id) REFERENCES sku (id),
+  CONSTRAINT fk_part_part_id FOREIGN KEY(part_id) REFERENCES sku (id)
+)
+ STRICT
+
+CREATE INDEX ix_part_part_id ON part (part_id)
+
+CREATE TABLE intent_row (
+  intent_id INTEGER NOT NULL,
+  position INTEGER NOT NULL,
+  listing_id INTEGER NOT NULL,
+  form TEXT NOT NULL,
+  quantity INTEGER NOT NULL,
+  expected INTEGER,
+  version INTEGER NOT NULL,
+  target INTEGER NOT NULL,
+  delta INTEGER DEFAULT 0 NOT NULL,
+  unread INTEGER DEFAULT 0 NOT NULL,
+  sold_old INTEGER DEFAULT 0 NOT NULL,
+  sold_new INTEGER DEFAULT 0 NOT NULL,
+  restocked INTEGER DEFAULT 0 NOT NULL,
+  receipt TEXT,
+  live INTEGER DEFAULT 1 NOT NULL,
+  CONSTRAINT pk_intent_row PRIMARY KEY (intent_id, position),
+  CONSTRAINT fk_intent_row_intent_id FOREIGN KEY(intent_id) REFERENCES intent (id),
+  CONSTRAINT fk_intent_row_listing_id FOREIGN KEY(listing_id) REFERENCES listing (id)
+)
+ STRICT
+
+CREATE INDEX ix_intent_row_listing ON intent_row (listing_id) WHERE live = 1
+
+CREATE UNIQUE INDEX uq_intent_row_live ON intent_row (listing_id) WHERE live = 1 AND quantity <> 0
+
+CREATE TABLE order_line (
+  id INTEGER NOT NULL,
+  order_id INTEGER NOT NULL,
+  line TEXT NOT NULL,
+  listing TEXT NOT NULL,
+  listing_id INTEGER,
+  location_id INTEGER,
+  ordered INTEGER DEFAULT 0 NOT NULL,
+  cancelled INTEGER DEFAULT 0 NOT NULL,
+  shipped INTEGER DEFAULT 0 NOT NULL,
+  returned INTEGER DEFAULT 0 NOT NULL,
+  restocked INTEGER,
+  pieces TEXT DEFAULT '' NOT NULL,
+  booking INTEGER DEFAULT 0 NOT NULL,
+  b_held INTEGER DEFAULT 0 NOT NULL,
+  b_allocated INTEGER DEFAULT 0 NOT NULL,
+  b_gone INTEGER DEFAULT 0 NOT NULL,
+  b_restocked INTEGER DEFAULT 0 NOT NULL,
+  b_units INTEGER DEFAULT 0 NOT NULL,
+  ignored INTEGER DEFAULT 0 NOT NULL,
+  CONSTRAINT pk_order_line PRIMARY KEY (id),
+  CONSTRAINT uq_order_line_order_id_line UNIQUE (order_id, line),
+  CONSTRAINT fk_order_line_order_id FOREIGN KEY(order_id) REFERENCES orders (id),
+  CONSTRAINT fk_order_line_listing_id FOREIGN KEY(listing_id) REFERENCES listing (id),
+  CONSTRAINT fk_order_line_location_id FOREIGN KEY(location_id) REFERENCES location (id)
+)
+ STRICT
+
+CREATE INDEX ix_order_line_held ON order_line (listing_id) WHERE b_held > 0
+
+CREATE INDEX ix_order_line_unbooked ON order_line (listing) WHERE pieces = ''
+
+CREATE TABLE outbox (
+  listing_id INTEGER NOT NULL,
+  shop_id INTEGER NOT NULL,
+  lane INTEGER NOT NULL,
+  due_us INTEGER NOT NULL,
+  since_us INTEGER NOT NULL,
+  version INTEGER DEFAULT 1 NOT NULL,
+  attempts INTEGER DEFAULT 0 NOT NULL,
+  not_before_us INTEGER DEFAULT 0 NOT NULL,
+  alone INTEGER DEFAULT 0 NOT NULL,
+  CONSTRAINT pk_outbox PRIMARY KEY (listing_id),
+  CONSTRAINT fk_outbox_listing_id FOREIGN KEY(listing_id) REFERENCES listing (id),
+  CONSTRAINT fk_outbox_shop_id FOREIGN KEY(shop_id) REFERENCES shop (id)
+)
+ STRICT
+
+CREATE INDEX ix_outbox_due ON outbox (shop_id, lane, due_us)
+
+CREATE TABLE entry (
+  id INTEGER NOT NULL,
+  at_us INTEGER NOT NULL,
+  sku_id INTEGER NOT NULL,
+  location_id INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  on_hand INTEGER DEFAULT 0 NOT NULL,
+  ordered INTEGER DEFAULT 0 NOT NULL,
+  allocated INTEGER DEFAULT 0 NOT NULL,
+  line_id INTEGER,
+  booking INTEGER DEFAULT 0 NOT NULL,
+  "key" TEXT,
+  who TEXT DEFAULT '' NOT NULL,
+  note TEXT DEFAULT '' NOT NULL,
+  CONSTRAINT pk_entry PRIMARY KEY (id),
+  CONSTRAINT fk_entry_sku_id FOREIGN KEY(sku_id) REFERENCES sku (id),
+  CONSTRAINT fk_entry_location_id FOREIGN KEY(location_id) REFERENCES location (id),
+  CONSTRAINT fk_entry_line_id FOREIGN KEY(line_id) REFERENCES order_line (id)
+)
+ STRICT
+
+CREATE INDEX ix_entry_sku_id ON entry (sku_id, id)
+
+CREATE UNIQUE INDEX uq_entry_key ON entry ("key", sku_id) WHERE key IS NOT NULL
+
+CREATE UNIQUE INDEX uq_entry_line ON entry (line_id, booking, sku_id) WHERE line_id IS NOT NULL

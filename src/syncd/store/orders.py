@@ -1,0 +1,203 @@
+"""Rows of orders, their lines and the ledger's entries. Loaded as small mutable rows, written back in bulk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from typing import TypeVar
+
+from sqlalchemy import Connection, bindparam, func, insert, select, update
+
+from syncd.store.fast import Prepared
+from syncd.store.schema import entry, order_line, orders
+
+CHUNK = 500
+
+
+@dataclass(slots=True)
+class OrderRow:
+    """One row of `orders`."""
+
+    id: int
+    shop_id: int
+    number: str
+    placed_us: int | None
+    as_of_us: int
+    source: int
+    opened: int
+    shipped_us: int | None
+    open: int
+    first_us: int
+    seen_us: int
+
+
+@dataclass(slots=True)
+class LineRow:
+    """One row of `order_line`."""
+
+    id: int
+    order_id: int
+    line: str
+    listing: str
+    listing_id: int | None
+    location_id: int | None
+    ordered: int = 0
+    cancelled: int = 0
+    shipped: int = 0
+    returned: int = 0
+    restocked: int | None = None
+    pieces: str = ""
+    booking: int = 0
+    b_held: int = 0
+    b_allocated: int = 0
+    b_gone: int = 0
+    b_restocked: int = 0
+    b_units: int = 0
+    ignored: int = 0
+
+
+ORDER_COLUMNS = tuple(field.name for field in fields(OrderRow))
+LINE_COLUMNS = tuple(field.name for field in fields(LineRow))
+ENTRY_COLUMNS = (
+    "at_us", "sku_id", "location_id", "kind", "on_hand", "ordered", "allocated", "line_id", "booking", "key", "who", "note",
+)  # fmt: skip
+
+EntryRow = tuple[int, int, int, str, int, int, int, int | None, int, str | None, str, str]
+
+_insert_order = Prepared(insert(orders).values({name: bindparam(name) for name in ORDER_COLUMNS}), *ORDER_COLUMNS)
+_update_order = Prepared(
+    update(orders)
+    .where(orders.c.id == bindparam("b_id"))
+    .values({name: bindparam(name) for name in ORDER_COLUMNS if name not in ("id", "shop_id", "number", "first_us")}),
+    *(name for name in ORDER_COLUMNS if name not in ("id", "shop_id", "number", "first_us")),
+    "b_id",
+)
+_insert_line = Prepared(insert(order_line).values({name: bindparam(name) for name in LINE_COLUMNS}), *LINE_COLUMNS)
+_CHANGING = tuple(name for name in LINE_COLUMNS if name not in ("id", "order_id", "line"))
+_update_line = Prepared(
+    update(order_line)
+    .where(order_line.c.id == bindparam("b_id"))
+    .values({name: bindparam(f"v_{name}") for name in _CHANGING}),
+    *(f"v_{name}" for name in _CHANGING),
+    "b_id",
+)
+_insert_entry = Prepared(insert(entry).values({name: bindparam(name) for name in ENTRY_COLUMNS}), *ENTRY_COLUMNS)
+
+_orders_by_number = (
+    select(*(orders.c[name] for name in ORDER_COLUMNS))
+    .where(orders.c.shop_id == bindparam("shop"))
+    .where(orders.c.number.in_(bindparam("numbers", expanding=True)))
+)
+_orders_by_id = select(*(orders.c[name] for name in ORDER_COLUMNS)).where(
+    orders.c.id.in_(bindparam("ids", expanding=True))
+)
+_lines_of = (
+    select(*(order_line.c[name] for name in LINE_COLUMNS))
+    .where(order_line.c.order_id.in_(bindparam("ids", expanding=True)))
+    .order_by(order_line.c.id)
+)
+
+
+T = TypeVar("T")
+
+
+def chunks(items: Sequence[T], size: int = CHUNK) -> Iterable[Sequence[T]]:
+    """The items in runs short enough for one IN list."""
+    return (items[i : i + size] for i in range(0, len(items), size))
+
+
+def load_orders(conn: Connection, shop_id: int, numbers: Sequence[str]) -> dict[str, OrderRow]:
+    """Known orders of a shop by number."""
+    found: dict[str, OrderRow] = {}
+    for some in chunks(numbers):
+        for row in conn.execute(_orders_by_number, {"shop": shop_id, "numbers": some}):
+            found[row[2]] = OrderRow(*row)
+    return found
+
+
+def load_orders_by_id(conn: Connection, ids: Sequence[int]) -> dict[int, OrderRow]:
+    """Orders by row id."""
+    found: dict[int, OrderRow] = {}
+    for some in chunks(ids):
+        found.update((row[0], OrderRow(*row)) for row in conn.execute(_orders_by_id, {"ids": some}))
+    return found
+
+
+def load_lines(conn: Connection, order_ids: Sequence[int]) -> dict[int, list[LineRow]]:
+    """Lines of orders, by order id."""
+    found: dict[int, list[LineRow]] = {}
+    for some in chunks(order_ids):
+        for row in conn.execute(_lines_of, {"ids": some}):
+            found.setdefault(row[1], []).append(LineRow(*row))
+    return found
+
+
+def next_ids(conn: Connection) -> tuple[int, int]:
+    """The next free ids of orders and lines; good for this transaction, which is the only writer."""
+    last_order = conn.execute(select(func.max(orders.c.id))).scalar() or 0
+    last_line = conn.execute(select(func.max(order_line.c.id))).scalar() or 0
+    return last_order + 1, last_line + 1
+
+
+def _order_values(row: OrderRow) -> tuple[object, ...]:
+    return (
+        row.id, row.shop_id, row.number, row.placed_us, row.as_of_us, row.source, row.opened, row.shipped_us,
+        row.open, row.first_us, row.seen_us,
+    )  # fmt: skip
+
+
+def _line_values(row: LineRow) -> tuple[object, ...]:
+    return (
+        row.listing, row.listing_id, row.location_id, row.ordered, row.cancelled, row.shipped, row.returned,
+        row.restocked, row.pieces, row.booking, row.b_held, row.b_allocated, row.b_gone, row.b_restocked,
+        row.b_units, row.ignored,
+    )  # fmt: skip
+
+
+def save_orders(conn: Connection, new: Sequence[OrderRow], changed: Sequence[OrderRow]) -> None:
+    """Write order rows."""
+    if new:
+        _insert_order.many(conn, [_order_values(row) for row in new])
+    if changed:
+        _update_order.many(
+            conn,
+            [
+                (row.placed_us, row.as_of_us, row.source, row.opened, row.shipped_us, row.open, row.seen_us, row.id)
+                for row in changed
+            ],
+        )
+
+
+def save_lines(conn: Connection, new: Sequence[LineRow], changed: Sequence[LineRow]) -> None:
+    """Write order lines."""
+    if new:
+        _insert_line.many(conn, [(row.id, row.order_id, row.line, *_line_values(row)) for row in new])
+    if changed:
+        _update_line.many(conn, [(*_line_values(row), row.id) for row in changed])
+
+
+def add_entries(conn: Connection, rows: Sequence[EntryRow]) -> None:
+    """Append to the ledger. A repeated (line, booking, SKU) or (key, SKU) raises IntegrityError."""
+    if rows:
+        _insert_entry.many(conn, list(rows))
+
+
+def unbooked_lines_of(conn: Connection, shop_id: int, listings: Sequence[str]) -> list[int]:
+    """Ids of the orders of a shop whose lines for these listing keys could not be booked yet."""
+    found: set[int] = set()
+    for some in chunks(listings):
+        query = (
+            select(order_line.c.order_id)
+            .join(orders, orders.c.id == order_line.c.order_id)
+            .where(orders.c.shop_id == shop_id, order_line.c.pieces == "", order_line.c.listing.in_(some))
+        )
+        found.update(row[0] for row in conn.execute(query))
+    return sorted(found)
+
+
+def open_numbers(conn: Connection, shop_id: int, most: int = 100_000) -> list[str]:
+    """Numbers of a shop's orders that still hold stock or wait for a mapping, oldest first."""
+    query = (
+        select(orders.c.number).where(orders.c.shop_id == shop_id, orders.c.open == 1).order_by(orders.c.id).limit(most)
+    )
+    return [row[0] for row in conn.execute(query)]

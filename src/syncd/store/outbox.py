@@ -1,0 +1,255 @@
+"""Rows of the outbox (a table of wishes, one a listing) and of intents (calls durable before their first byte)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, delete, exists, func, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.dml import Insert
+
+from syncd.store.fast import Prepared
+from syncd.store.listings import Pair, pair_columns, to_pair
+from syncd.store.orders import chunks
+from syncd.store.schema import intent, intent_row, listing, outbox
+
+WISH = ("listing_id", "shop_id", "lane", "due_us", "since_us", "version")
+
+
+def _upsert(dialect: str) -> Insert:
+    construct = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    statement = construct(outbox).values({name: bindparam(name) for name in WISH})
+    new = statement.excluded
+    return statement.on_conflict_do_update(
+        index_elements=["listing_id"],
+        set_={"lane": new.lane, "due_us": new.due_us, "since_us": new.since_us, "version": new.version},
+    )
+
+
+_put = Prepared(_upsert, *WISH)
+_drop = Prepared(delete(outbox).where(outbox.c.listing_id == bindparam("b_id")), "b_id")
+_later = Prepared(
+    update(outbox)
+    .where(outbox.c.listing_id == bindparam("b_id"))
+    .values(attempts=outbox.c.attempts + 1, not_before_us=bindparam("v_us")),
+    "v_us", "b_id",
+)  # fmt: skip
+_alone = Prepared(
+    update(outbox).where(outbox.c.listing_id == bindparam("b_id")).values(alone=bindparam("v_rows")), "v_rows", "b_id"
+)
+
+
+def put_wishes(conn: Connection, rows: Sequence[tuple[int, int, int, int, int, int]]) -> None:
+    """Upsert wishes (listing, shop, lane, due, since, version)."""
+    if rows:
+        _put.many(conn, list(rows))
+
+
+def drop_wishes(conn: Connection, listing_ids: Sequence[int]) -> None:
+    """Take listings off the outbox: they show what they must."""
+    if listing_ids:
+        _drop.many(conn, [(one,) for one in listing_ids])
+
+
+def put_off(conn: Connection, rows: Sequence[tuple[int, int]]) -> None:
+    """Not before a time: (time, listing)."""
+    if rows:
+        _later.many(conn, list(rows))
+
+
+def send_alone(conn: Connection, rows: Sequence[tuple[int, int]]) -> None:
+    """Send in calls of at most so many rows: (rows, listing)."""
+    if rows:
+        _alone.many(conn, list(rows))
+
+
+def _open_for_writing() -> tuple[ColumnElement[bool], ...]:
+    """Conditions of a wish that does not wait for a person or for an earlier write; a write to 0 may overtake."""
+    blocked = exists().where(intent_row.c.listing_id == listing.c.id, intent_row.c.live == 1)
+    lowers = and_(listing.c.held.like("lowered%"), listing.c.target < listing.c.believed)
+    zero = listing.c.target == 0
+    return (
+        listing.c.state == "ours",
+        listing.c.sync == 1,
+        or_(listing.c.held == "", lowers),
+        or_(~blocked, zero),
+        or_(listing.c.doubt_us.is_(None), zero),
+    )
+
+
+def candidates(conn: Connection, shop_id: int, now_us: int, *, lane: int, due_us: int, most: int) -> list[Pair]:
+    """Wishes of one lane that may be written now and are due, oldest first."""
+    query = (
+        select(*pair_columns)
+        .join(outbox, outbox.c.listing_id == listing.c.id)
+        .where(outbox.c.shop_id == shop_id, outbox.c.lane == lane, outbox.c.due_us <= due_us)
+        .where(outbox.c.not_before_us <= now_us, *_open_for_writing())
+        .order_by(outbox.c.due_us, outbox.c.listing_id)
+        .limit(most)
+    )
+    return [to_pair(row) for row in conn.execute(query)]
+
+
+def due_rows(conn: Connection, shop_id: int, now_us: int) -> list[tuple[int, int, int | None]]:
+    """(lane, rows that may be written now, earliest time of the others) of a shop's wishes."""
+    greatest = func.max if conn.dialect.name == "sqlite" else func.greatest
+    when = greatest(outbox.c.due_us, outbox.c.not_before_us)
+    free = and_(*_open_for_writing(), when <= now_us)
+    later = case((and_(*_open_for_writing(), when > now_us), when))
+    query = (
+        select(outbox.c.lane, func.sum(case((free, 1), else_=0)), func.min(later))
+        .join(listing, listing.c.id == outbox.c.listing_id)
+        .where(outbox.c.shop_id == shop_id)
+        .group_by(outbox.c.lane)
+    )
+    return [(row[0], int(row[1] or 0), row[2]) for row in conn.execute(query)]
+
+
+def pending_rows(conn: Connection, shop_id: int) -> list[IntentRow]:
+    """Rows whose results come later."""
+    query = (
+        select(*_row_columns)
+        .join(intent, intent.c.id == intent_row.c.intent_id)
+        .where(intent.c.shop_id == shop_id, intent.c.state == "waiting", intent_row.c.live == 1)
+        .where(intent_row.c.receipt.is_not(None))
+    )
+    return [IntentRow(*row) for row in conn.execute(query)]
+
+
+# --- intents ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class IntentRow:
+    """One row of a call, as it was sent."""
+
+    intent_id: int
+    position: int
+    listing_id: int
+    form: str
+    quantity: int
+    expected: int | None
+    version: int
+    target: int
+    delta: int
+    unread: int
+    sold_old: int = 0
+    sold_new: int = 0
+    restocked: int = 0
+    receipt: str | None = None
+    live: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """One call: durable before its first byte."""
+
+    id: int
+    shop_id: int
+    route: str
+    key: str
+    began_us: int
+    dead_us: int
+    state: str
+
+
+_ROW = tuple(IntentRow.__dataclass_fields__)
+_row_columns = tuple(intent_row.c[name] for name in _ROW)
+_intent_columns = tuple(intent.c[name] for name in Intent.__dataclass_fields__)
+_insert_row = Prepared(insert(intent_row).values({name: bindparam(name) for name in _ROW}), *_ROW)
+
+
+def add_intent(
+    conn: Connection, shop_id: int, route: str, key: str, began_us: int, dead_us: int, rows: Sequence[IntentRow]
+) -> int:
+    """Make a call durable. The rows' `intent_id` is filled in; a second live write of a listing is refused."""
+    statement = insert(intent).values(
+        shop_id=shop_id, route=route, key=key, began_us=began_us, dead_us=dead_us, state="open"
+    )
+    new_id = int(conn.execute(statement.returning(intent.c.id)).scalar_one())
+    _insert_row.many(
+        conn,
+        [
+            (new_id, r.position, r.listing_id, r.form, r.quantity, r.expected, r.version, r.target, r.delta, r.unread,
+             r.sold_old, r.sold_new, r.restocked, r.receipt, r.live)
+            for r in rows
+        ],
+    )  # fmt: skip
+    return new_id
+
+
+def rows_of_intent(conn: Connection, intent_id: int) -> list[IntentRow]:
+    """The live rows of a call, by position."""
+    query = select(*_row_columns).where(intent_row.c.intent_id == intent_id, intent_row.c.live == 1)
+    return [IntentRow(*row) for row in conn.execute(query.order_by(intent_row.c.position))]
+
+
+def live_intents(conn: Connection, shop_id: int, *states: str) -> list[Intent]:
+    """Calls of a shop that are not done, in these states."""
+    query = select(*_intent_columns).where(intent.c.shop_id == shop_id, intent.c.state.in_(states))
+    return [Intent(*row) for row in conn.execute(query.order_by(intent.c.id))]
+
+
+def live_rows_of(conn: Connection, listing_ids: Sequence[int]) -> list[tuple[IntentRow, int]]:
+    """Live rows that touch these listings, with the time their call began."""
+    found: list[tuple[IntentRow, int]] = []
+    for some in chunks(listing_ids):
+        query = (
+            select(*_row_columns, intent.c.began_us)
+            .join(intent, intent.c.id == intent_row.c.intent_id)
+            .where(intent_row.c.listing_id.in_(some), intent_row.c.live == 1)
+        )
+        found.extend((IntentRow(*row[:-1]), row[-1]) for row in conn.execute(query))
+    return found
+
+
+def note_meanwhile(conn: Connection, intent_id: int, position: int, *, old: int, new: int, restocked: int) -> None:
+    """Own units that were booked while a call is under way."""
+    conn.execute(
+        update(intent_row)
+        .where(intent_row.c.intent_id == intent_id, intent_row.c.position == position)
+        .values(
+            sold_old=intent_row.c.sold_old + old,
+            sold_new=intent_row.c.sold_new + new,
+            restocked=intent_row.c.restocked + restocked,
+        )
+    )
+
+
+def rows_done(conn: Connection, intent_id: int, positions: Sequence[int]) -> None:
+    """These rows of a call are settled."""
+    for some in chunks(positions):
+        conn.execute(
+            update(intent_row)
+            .where(intent_row.c.intent_id == intent_id, intent_row.c.position.in_(some))
+            .values(live=0)
+        )
+
+
+def rows_receipts(conn: Connection, intent_id: int, receipts: Sequence[tuple[int, str]]) -> None:
+    """Results of these rows come later: (position, receipt)."""
+    for position, receipt in receipts:
+        conn.execute(
+            update(intent_row)
+            .where(intent_row.c.intent_id == intent_id, intent_row.c.position == position)
+            .values(receipt=receipt)
+        )
+
+
+def set_intent(conn: Connection, intent_id: int, state: str, note: str = "") -> None:
+    """Move a call on: open, waiting, done. A done call keeps no live row."""
+    conn.execute(update(intent).where(intent.c.id == intent_id).values(state=state, note=note[:256]))
+    if state == "done":
+        conn.execute(update(intent_row).where(intent_row.c.intent_id == intent_id).values(live=0))
+
+
+def forget_done(conn: Connection, before_us: int, most: int = 2000) -> int:
+    """Delete calls that were done long ago; returns how many."""
+    old = list(
+        conn.execute(select(intent.c.id).where(intent.c.state == "done", intent.c.began_us < before_us).limit(most))
+    )
+    for some in chunks([row[0] for row in old]):
+        conn.execute(delete(intent_row).where(intent_row.c.intent_id.in_(some)))
+        conn.execute(delete(intent).where(intent.c.id.in_(some)))
+    return len(old)

@@ -1,0 +1,143 @@
+"""Rows of shops, alarms and the audit trail."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from syncd.store.schema import alarm, audit, orders, shop
+
+
+@dataclass(frozen=True, slots=True)
+class ShopRow:
+    """One row of `shop`."""
+
+    id: int
+    name: str
+    channel: str
+    account: str | None
+    cursor: str | None
+    watermark_us: int
+    orders_began_us: int
+    read_us: int
+    wrote_us: int
+    skew_us: int
+    paused: int
+    started: int
+    status: str
+    status_text: str
+    key_expires_us: int | None
+    checked_us: int
+
+
+_columns = tuple(shop.c[name] for name in ShopRow.__dataclass_fields__)
+
+
+class SecondShop(ValueError):
+    """Two shop files talk to one account; the second is refused."""
+
+
+def all_shops(conn: Connection) -> list[ShopRow]:
+    """Every shop ever configured."""
+    return [ShopRow(*row) for row in conn.execute(select(*_columns).order_by(shop.c.id))]
+
+
+def shop_named(conn: Connection, name: str) -> ShopRow | None:
+    """The shop of a name."""
+    row = conn.execute(select(*_columns).where(shop.c.name == name)).first()
+    return None if row is None else ShopRow(*row)
+
+
+def shop_row(conn: Connection, shop_id: int) -> ShopRow:
+    """The shop of an id. It exists."""
+    return ShopRow(*conn.execute(select(*_columns).where(shop.c.id == shop_id)).one())
+
+
+def ensure_shop(conn: Connection, name: str, channel: str) -> ShopRow:
+    """The row of a shop file, created when new. A file that changed its channel gets a row of its own name."""
+    row = shop_named(conn, name)
+    if row is None:
+        conn.execute(insert(shop).values(name=name, channel=channel))
+        return ensure_shop(conn, name, channel)
+    if row.channel != channel:
+        raise SecondShop(f"shop {name} was a {row.channel} shop; give the {channel} shop a file name of its own")
+    return row
+
+
+def claim_account(conn: Connection, shop_id: int, account: str, in_use: Sequence[str]) -> int:
+    """Bind a shop to the mall's own id and return the row that holds its orders.
+
+    A renamed file finds its old row again: the row's name follows. `in_use` are the names of all shop files;
+    an account that another of them holds raises SecondShop.
+    """
+    row = shop_row(conn, shop_id)
+    if row.account == account:
+        return shop_id
+    other = conn.execute(select(*_columns).where(shop.c.channel == row.channel, shop.c.account == account)).first()
+    if other is None:
+        if row.account is not None:
+            raise SecondShop(
+                f"shop {row.name} was account {row.account}, now {account}: give the new account a file of its own"
+            )
+        conn.execute(update(shop).where(shop.c.id == shop_id).values(account=account))
+        return shop_id
+    known = ShopRow(*other)
+    if known.name in in_use:
+        raise SecondShop(f"shop {row.name} and shop {known.name} are the same account {account}; remove one file")
+    if conn.execute(select(func.count()).where(orders.c.shop_id == shop_id)).scalar():
+        raise SecondShop(f"shop {row.name} has orders of its own and account {account} belongs to {known.name}")
+    conn.execute(delete(alarm).where(alarm.c.shop_id == shop_id))
+    conn.execute(delete(shop).where(shop.c.id == shop_id))
+    conn.execute(update(shop).where(shop.c.id == known.id).values(name=row.name))
+    return known.id
+
+
+def set_shop(conn: Connection, shop_id: int, **values: Any) -> None:
+    """Set columns of a shop."""
+    conn.execute(update(shop).where(shop.c.id == shop_id).values(**values))
+
+
+def save_cursor(conn: Connection, shop_id: int, cursor: Mapping[str, Any]) -> None:
+    """Move the order feed on; in the transaction that books its states."""
+    set_shop(conn, shop_id, cursor=json.dumps(cursor, separators=(",", ":"), sort_keys=True))
+
+
+def raise_alarm(
+    conn: Connection, kind: str, shop_id: int | None, subject: str, text: str, now_us: int
+) -> bool:
+    """Open an alarm or count it again; True when it is new."""
+    same = (alarm.c.kind == kind, alarm.c.subject == subject, alarm.c.cleared_us.is_(None))
+    where = (*same, alarm.c.shop_id.is_(None) if shop_id is None else alarm.c.shop_id == shop_id)
+    known = conn.execute(select(alarm.c.id).where(*where)).scalar()
+    if known is not None:
+        conn.execute(
+            update(alarm).where(alarm.c.id == known).values(count=alarm.c.count + 1, last_us=now_us, text=text[:512])
+        )
+        return False
+    conn.execute(
+        insert(alarm).values(
+            kind=kind, shop_id=shop_id, subject=subject, text=text[:512], since_us=now_us, last_us=now_us
+        )
+    )
+    return True
+
+
+def clear_alarm(conn: Connection, kind: str, shop_id: int | None, subject: str, now_us: int) -> bool:
+    """Close an alarm; True when one was open."""
+    where = (alarm.c.kind == kind, alarm.c.subject == subject, alarm.c.cleared_us.is_(None))
+    result = conn.execute(
+        update(alarm)
+        .where(*where, alarm.c.shop_id.is_(None) if shop_id is None else alarm.c.shop_id == shop_id)
+        .values(cleared_us=now_us)
+    )
+    return bool(result.rowcount)
+
+
+def write_audit(conn: Connection, who: str, action: str, detail: Mapping[str, Any], now_us: int) -> None:
+    """Keep who changed what, before and after."""
+    text = json.dumps(detail, ensure_ascii=False, default=str, separators=(",", ":"))
+    conn.execute(insert(audit).values(at_us=now_us, who=who, action=action, detail=text[:4096]))

@@ -1,0 +1,22 @@
+"""The contract of a channel: inherit `ChannelContract` in a plugin's tests, name the channel and its emulator.
+
+    class TestContract(ChannelContract):
+        channel_type = RakutenChannel
+        emulator_type = RakutenEmulator
+
+        def listing_key(self, i: int) -> str:
+            return f"item-{i:05d}"
+
+Which parts apply follows from the channel's `Capabilities` alone; a part that does not apply is skipped with a
+sentence that names the capability.
+"""
+
+from __future__ import annotations
+
+from syncd.testing.contract_changes import ChangesContract
+from syncd.testing.contract_faults import FaultsContract, QuirksContract
+from syncd.testing.contract_stock import StockContract
+
+
+class ChannelContract(ChangesContract, StockContract, FaultsContract, QuirksContract):
+    """Everything a channel has to prove against its emulator."""

@@ -1,0 +1,243 @@
+"""Base of an HTTP emulator: admission (latency, scripted faults, documented rate), then the channel's own answer.
+
+An emulator subclasses `HttpEmulator`, adds its routes, and wraps each in `operation(...)`. What its fact sheet
+calls not confirmed is a `Quirk` with all its settings, so that tests can run the adapter under each.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import ClassVar
+
+import httpx
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from syncd.clock import Clock
+from syncd.testing.world import Market, World
+
+
+class FaultKind(StrEnum):
+    """What goes wrong with a call."""
+
+    LATENCY = "latency"  # answer after `seconds`
+    STATUS = "status"  # answer `status` without effect, `retry_after` as header
+    LOST_BEFORE = "lost_before"  # connection dropped before any effect
+    LOST_AFTER = "lost_after"  # effect applied, answer never arrives
+    GARBAGE = "garbage"  # 200 with an HTML page, no effect
+    GARBAGE_AFTER = "garbage_after"  # effect applied, answer is an HTML page
+    CUT_OFF = "cut_off"  # effect applied, body ends in the middle
+
+
+@dataclass(slots=True)
+class Fault:
+    """A scripted fault for the next `times` calls of an operation (`*` is any), after `skip` good ones."""
+
+    operation: str
+    kind: FaultKind
+    times: int = 1
+    skip: int = 0
+    seconds: float = 0.0
+    status: int = 500
+    retry_after: float | None = None
+
+
+class ConnectionLost(Exception):
+    """The emulator drops the connection here."""
+
+
+@dataclass(slots=True)
+class RateJudge:
+    """A documented rate as a bucket: counts calls beyond it. `slack_seconds` forgives jitter of the network."""
+
+    per_second: float
+    burst: float = 1.0
+    slack_seconds: float = 0.02
+    taken: float = 0.0
+    violations: int = 0
+    _full_at: float = -math.inf
+
+    def admit(self, now: float, cost: float = 1.0) -> bool:
+        """True while the call is within the rate; a refused call takes nothing from the bucket."""
+        full_at = max(self._full_at, now) + cost / self.per_second
+        if full_at - now > self.burst / self.per_second + self.slack_seconds:
+            self.violations += 1
+            return False
+        self._full_at = full_at
+        self.taken += cost
+        return True
+
+    def wait_seconds(self, now: float, cost: float = 1.0) -> float:
+        """Seconds until a call of that cost fits."""
+        return max(0.0, self._full_at - now + cost / self.per_second - self.burst / self.per_second)
+
+
+@dataclass(slots=True)
+class Faults:
+    """The script of faults of one emulator."""
+
+    script: list[Fault] = field(default_factory=list)
+
+    def add(self, fault: Fault) -> None:
+        self.script.append(fault)
+
+    def take(self, operation: str) -> Fault | None:
+        for fault in self.script:
+            if fault.operation not in (operation, "*"):
+                continue
+            if fault.skip > 0:
+                fault.skip -= 1
+                continue
+            if fault.times > 0:
+                fault.times -= 1
+                return fault
+        return None
+
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class Emulator(ABC):
+    """One account of one channel, whatever its protocol. Judged by tests through these members."""
+
+    quirks: ClassVar[Mapping[str, Sequence[str]]] = {}
+    """Not-confirmed switches of the fact sheet -> their settings, the first is the default."""
+
+    def __init__(self, world: World, market: Market, clock: Clock, *, round_trip_seconds: float = 0.0, **quirks: str) -> None:
+        unknown = quirks.keys() - self.quirks.keys()
+        if unknown:
+            raise ValueError(f"{type(self).__name__} has no quirk {sorted(unknown)}; it has {sorted(self.quirks)}")
+        self.world = world
+        self.market = market
+        self.clock = clock
+        self.round_trip_seconds = round_trip_seconds
+        self.quirk = {name: quirks.get(name, settings[0]) for name, settings in self.quirks.items()}
+        self.faults = Faults()
+        self.rates: dict[str, RateJudge] = {}
+        self.calls: Counter[str] = Counter()
+        self.key_works = True
+        self.maintenance = False
+
+    @abstractmethod
+    def settings(self) -> dict[str, object]:
+        """The channel's own table for a shop file that talks to this emulator; secrets as SecretStr."""
+
+    def settle(self) -> None:
+        """Do the mall's own background work that is due by now (import of uploaded files)."""
+
+    @property
+    def violations(self) -> int:
+        """Calls beyond the documented rates so far."""
+        return sum(rate.violations for rate in self.rates.values())
+
+
+class HttpEmulator(Emulator):
+    """An emulator over HTTP. `app` is its ASGI app; mount it in process or serve it."""
+
+    def __init__(self, world: World, market: Market, clock: Clock, *, round_trip_seconds: float = 0.0, **quirks: str) -> None:
+        super().__init__(world, market, clock, round_trip_seconds=round_trip_seconds, **quirks)
+        self.app: ASGIApp = Starlette(routes=self.routes())
+
+    @abstractmethod
+    def routes(self) -> list[Route]:
+        """The channel's paths, each handler wrapped by `operation`."""
+
+    @abstractmethod
+    def throttled(self, operation: str, wait_seconds: float) -> Response:
+        """The channel's answer to a call beyond its rate."""
+
+    def unauthorized(self, request: Request) -> Response | None:
+        """The channel's answer to a bad key, or None when the key holds."""
+        return None
+
+    def closed(self) -> Response:
+        """The channel's answer in maintenance."""
+        return PlainTextResponse("maintenance", status_code=503)
+
+    def operation(self, name: str, handler: Handler) -> Handler:
+        """Wrap a handler: round trip, faults, key, rate; then the channel's own answer."""
+
+        async def run(request: Request) -> Response:
+            self.calls[name] += 1
+            if self.round_trip_seconds:
+                await self.clock.sleep(self.round_trip_seconds / 2)
+            fault = self.faults.take(name)
+            answer = await self._before(name, request, fault) or await handler(request)
+            answer = self._after(answer, fault)
+            if self.round_trip_seconds:
+                await self.clock.sleep(self.round_trip_seconds / 2)
+            return answer
+
+        return run
+
+    async def _before(self, name: str, request: Request, fault: Fault | None) -> Response | None:
+        if fault is not None:
+            if fault.kind is FaultKind.LATENCY:
+                await self.clock.sleep(fault.seconds)
+            elif fault.kind is FaultKind.STATUS:
+                headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
+                return PlainTextResponse("fault", status_code=fault.status, headers=headers)
+            elif fault.kind is FaultKind.LOST_BEFORE:
+                raise ConnectionLost
+            elif fault.kind is FaultKind.GARBAGE:
+                return _page()
+        if self.maintenance:
+            return self.closed()
+        refused = self.unauthorized(request)
+        if refused is not None:
+            return refused
+        rate = self.rates.get(name)
+        if rate is not None:
+            now = self.clock.monotonic()
+            if not rate.admit(now):
+                return self.throttled(name, rate.wait_seconds(now))
+        return None
+
+    def _after(self, answer: Response, fault: Fault | None) -> Response:
+        if fault is None:
+            return answer
+        if fault.kind is FaultKind.LOST_AFTER:
+            raise ConnectionLost
+        if fault.kind is FaultKind.GARBAGE_AFTER:
+            return _page()
+        if fault.kind is FaultKind.CUT_OFF:
+            body = bytes(answer.body)
+            return Response(body[: len(body) // 2], answer.status_code, media_type=answer.media_type or "application/json")
+        return answer
+
+
+def _page() -> Response:
+    return Response("<html><body>Only a moment, please</body></html>", 200, media_type="text/html")
+
+
+class EmulatorTransport(httpx.AsyncBaseTransport):
+    """An httpx transport straight into an emulator, no socket; a lost connection is a ReadError."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._inner = httpx.ASGITransport(app=app)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        try:
+            return await self._inner.handle_async_request(request)
+        except ConnectionLost:
+            raise httpx.ReadError("connection lost", request=request) from None
+
+
+def on_sockets(app: ASGIApp) -> ASGIApp:
+    """The app for a real server: a lost connection becomes a bare 500 (a server cannot hang up in ASGI)."""
+
+    async def run(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await app(scope, receive, send)
+        except ConnectionLost:
+            await PlainTextResponse("", status_code=500)(scope, receive, send)
+
+    return run

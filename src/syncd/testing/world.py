@@ -1,0 +1,389 @@
+"""The truth that all emulators share: what was really sold, really shown, and when it could be seen.
+
+A `Market` is one account on one mall. Its emulator is a protocol skin over it: reads call `visible_orders` and
+`shows`, writes call `write`. The world judges from outside, knowing what the daemon cannot: stale raises
+(promise 4 of the design), units sold in the gap between read and write, and oversold pieces.
+Synchronous, no I/O; time comes from the function it is given.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from syncd.sdk.channel import Form, Reason
+
+READ_IS_FRESH = timedelta(seconds=2)
+
+
+class Refusal(Exception):
+    """The mall refuses one row of a write."""
+
+    def __init__(self, reason: Reason, message: str = "") -> None:
+        super().__init__(message or reason.value)
+        self.reason = reason
+
+
+@dataclass(slots=True)
+class TruthListing:
+    """One listing as the mall has it. `shown` is the number on the page; `counted` False sells without end."""
+
+    key: str
+    sku: str
+    pack: int = 1
+    shown: int = 0
+    counted: bool = True
+    exists: bool = True
+    updated_at: datetime | None = None
+    read_at: datetime | None = None  # begin of the last stock read that included it
+
+
+@dataclass(slots=True)
+class TruthLine:
+    """One line of an order as the mall has it, in units of the listing."""
+
+    line: str
+    listing: str
+    ordered: int
+    cancelled: int = 0
+    shipped: int = 0
+    returned: int = 0
+    restocked: int = 0
+
+    @property
+    def held(self) -> int:
+        return self.ordered - self.cancelled - self.shipped
+
+
+@dataclass(slots=True)
+class TruthOrder:
+    """One accepted order. `visible_at` is when the order feed first shows it, `delivered_at` when we got it."""
+
+    number: str
+    lines: list[TruthLine]
+    placed_at: datetime
+    visible_at: datetime
+    updated_at: datetime
+    cancelled_at: datetime | None = None
+    delivered_at: datetime | None = None
+    extra: dict[str, object] = field(default_factory=dict)
+
+
+class Market:
+    """One account on one mall: listings, orders, and the mall's own way of counting."""
+
+    def __init__(self, world: World, name: str, *, visibility: timedelta, restocks_on_cancel: bool, floor: int = 0) -> None:
+        self.world = world
+        self.name = name
+        self.visibility = visibility
+        self.restocks_on_cancel = restocks_on_cancel
+        self.floor = floor
+        self.listings: dict[str, TruthListing] = {}
+        self.orders: dict[str, TruthOrder] = {}
+        self.orders_read_at: datetime | None = None  # begin of the last whole order read
+        self.next_number = 1
+        self.tally: Counter[str] = Counter()
+        self.watchers: list[Callable[[str], None]] = []
+
+    # -- the mall's side ---------------------------------------------------------------------------------
+
+    def offer(self, key: str, sku: str, *, shown: int, pack: int = 1, counted: bool = True) -> TruthListing:
+        """Put a listing on sale."""
+        listing = TruthListing(key, sku, pack, shown, counted, updated_at=self.world.now())
+        self.listings[key] = listing
+        self.world.sellers.setdefault(sku, []).append((self, listing))
+        return listing
+
+    def buy(self, lines: Mapping[str, int], *, number: str | None = None) -> TruthOrder | None:
+        """A buyer's order; None when a listing shows too little. Takes the mall's own number down."""
+        for key, units in lines.items():
+            listing = self.listings[key]
+            if listing.counted and listing.shown < units:
+                self.tally["refused_buyers"] += 1
+                return None
+        now = self.world.now()
+        if number is None:
+            number = f"{self.name}-{self.next_number:07d}"
+        self.next_number += 1
+        truth_lines = [TruthLine(str(i + 1), key, units) for i, (key, units) in enumerate(lines.items())]
+        order = TruthOrder(number, truth_lines, now, now + self.visibility, now)
+        for line in truth_lines:
+            listing = self.listings[line.listing]
+            if listing.counted:
+                listing.shown -= line.ordered
+                listing.updated_at = now
+        self.orders[number] = order
+        self.tally["orders_placed"] += 1
+        self.world.note_sale(self, order)
+        for watcher in self.watchers:
+            watcher(number)
+        return order
+
+    def cancel(self, number: str, units: Mapping[str, int] | None = None) -> None:
+        """Cancel an unshipped order, or so many units of its lines (line -> units)."""
+        order = self.orders[number]
+        now = self.world.now()
+        for line in order.lines:
+            taken = min(line.held, line.held if units is None else units.get(line.line, 0))
+            line.cancelled += taken
+            self._put_back(line, taken if self.restocks_on_cancel else 0, now)
+        if all(line.held == 0 and not line.shipped for line in order.lines):
+            order.cancelled_at = now
+        self._changed(order, now)
+
+    def ship(self, number: str) -> None:
+        """Ship all that an order still holds."""
+        order = self.orders[number]
+        for line in order.lines:
+            line.shipped += line.held
+        self._changed(order, self.world.now())
+
+    def give_back(self, number: str, units: Mapping[str, int], *, restock: bool) -> None:
+        """The buyer returns shipped goods."""
+        order = self.orders[number]
+        now = self.world.now()
+        for line in order.lines:
+            taken = min(line.shipped - line.returned, units.get(line.line, 0))
+            line.returned += taken
+            self._put_back(line, taken if restock else 0, now)
+        self._changed(order, now)
+
+    def hand_edit(self, key: str, shown: int) -> None:
+        """Staff types a number into the mall's back office."""
+        self.listings[key].shown = shown
+        self.listings[key].updated_at = self.world.now()
+
+    def _put_back(self, line: TruthLine, units: int, now: datetime) -> None:
+        listing = self.listings[line.listing]
+        line.restocked += units
+        if units and listing.counted:
+            listing.shown += units
+            listing.updated_at = now
+
+    def _changed(self, order: TruthOrder, now: datetime) -> None:
+        order.updated_at = max(now, order.updated_at + timedelta(microseconds=1))
+        self.world.note_change(self, order)
+        for watcher in self.watchers:
+            watcher(order.number)
+
+    # -- the daemon's side, through the emulator -------------------------------------------------------
+
+    def visible_orders(self, now: datetime | None = None) -> list[TruthOrder]:
+        """Orders that the feed shows by now, oldest first."""
+        now = now or self.world.now()
+        return [order for order in self.orders.values() if order.visible_at <= now]
+
+    def delivered(self, numbers: Iterable[str]) -> None:
+        """An answer that shows these orders is leaving."""
+        now = self.world.now()
+        for number in numbers:
+            order = self.orders.get(number)
+            if order is not None and order.delivered_at is None:
+                order.delivered_at = now
+                self.world.note_delivered(self, order)
+
+    def read_orders_began(self, began: datetime) -> None:
+        """A read that shows all orders visible at `began` is being answered."""
+        self.orders_read_at = began
+
+    def shows(self, key: str, began: datetime | None = None) -> TruthListing | None:
+        """What a stock read returns for a listing; None where the mall does not know it."""
+        listing = self.listings.get(key)
+        if listing is None or not listing.exists:
+            return None
+        listing.read_at = began or self.world.now()
+        return listing
+
+    def write(
+        self,
+        key: str,
+        form: Form,
+        quantity: int,
+        expected: int | None = None,
+        *,
+        sent_at: datetime | None = None,
+        sent_after_read: datetime | None = None,
+    ) -> int:
+        """Apply one row and return the number shown after it. Raises Refusal; judges what it leaves.
+
+        A mall that takes a file in later than it was sent says when that was and which read came before it.
+        """
+        listing = self.listings.get(key)
+        if listing is None or not listing.exists:
+            raise Refusal(Reason.UNKNOWN_LISTING, key)
+        before = listing.shown
+        after = quantity
+        if form is Form.COMPARE_AND_SET and expected is not None and before != expected:
+            self.tally["stale_refused"] += 1
+            raise Refusal(Reason.STALE, f"{key} shows {before}, not {expected}")
+        if form.is_relative:
+            after = before + quantity
+            if after < self.floor and form is Form.RELATIVE_REFUSES:
+                raise Refusal(Reason.BELOW_ZERO, key)
+            if form is Form.RELATIVE_CLAMPS:
+                after = max(self.floor, after)
+        listing.shown = after
+        listing.updated_at = self.world.now()
+        self.tally["rows_written"] += 1
+        sent = None if sent_at is None else (sent_at, sent_after_read)
+        self.world.judge_write(self, listing, form, before, expected, sent)
+        return after
+
+
+class World:
+    """All markets over one stock of goods, and the judge of what the daemon does."""
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self.now = now
+        self.markets: dict[str, Market] = {}
+        self.on_hand: dict[str, int] = {}
+        self.parts: dict[str, dict[str, int]] = {}  # bundle -> {part: pieces}
+        self.sellers: dict[str, list[tuple[Market, TruthListing]]] = {}
+        self.held_back: Counter[str] = Counter()
+        self.tally: Counter[str] = Counter()
+        self.stale: list[str] = []
+        self.sold_out_at: dict[str, tuple[str, TruthOrder]] = {}
+        self._taken: Counter[str] = Counter()
+        self._counted: dict[tuple[str, str], Counter[str]] = {}
+        self._orders_of: dict[str, list[tuple[Market, TruthOrder]]] = {}
+
+    def market(self, name: str, *, visibility_seconds: float = 0.0, restocks_on_cancel: bool = True, floor: int = 0) -> Market:
+        """Open an account on a mall."""
+        market = Market(
+            self, name, visibility=timedelta(seconds=visibility_seconds),
+            restocks_on_cancel=restocks_on_cancel, floor=floor,
+        )
+        self.markets[name] = market
+        return market
+
+    def stock(self, sku: str, pieces: int) -> None:
+        """Say how many pieces are physically there, before any order."""
+        self.on_hand[sku] = pieces
+
+    def receive(self, sku: str, pieces: int) -> None:
+        """Goods arrive (or, negative, are found missing). Tell the daemon yourself."""
+        self.on_hand[sku] += pieces
+
+    def bundle(self, sku: str, parts: Mapping[str, int]) -> None:
+        """Say what a bundle is made of."""
+        self.parts[sku] = dict(parts)
+
+    def pieces(self, sku: str, units: int = 1) -> Counter[str]:
+        """Plain SKUs in so many of a SKU, bundles taken apart."""
+        if sku not in self.parts:
+            return Counter({sku: units})
+        total: Counter[str] = Counter()
+        for part, count in self.parts[sku].items():
+            total += self.pieces(part, units * count)
+        return total
+
+    def _pieces_of(self, market: Market, order: TruthOrder) -> Counter[str]:
+        total: Counter[str] = Counter()
+        for line in order.lines:
+            listing = market.listings[line.listing]
+            total.update(self.pieces(listing.sku, (line.ordered - line.cancelled) * listing.pack))
+        return total
+
+    def free(self, taken: Mapping[str, int]) -> Callable[[str], int]:
+        """Free pieces of a plain SKU given what orders took."""
+        return lambda sku: self.on_hand.get(sku, 0) - taken.get(sku, 0) - self.held_back[sku]
+
+    def should_show(self, listing: TruthListing, taken: Mapping[str, int] | None = None) -> int:
+        """What the rule chain gives for a listing when exactly those pieces are taken (all orders if None)."""
+        free = self.free(self._taken if taken is None else taken)
+
+        def number(sku: str) -> int:
+            parts = self.parts.get(sku)
+            return free(sku) if parts is None else min(number(part) // count for part, count in parts.items())
+
+        return max(0, number(listing.sku) // listing.pack)
+
+    # -- the judge -----------------------------------------------------------------------------------------
+
+    def note_sale(self, market: Market, order: TruthOrder) -> None:
+        """Count an accepted order, and what of it was oversold: pieces that were not there."""
+        pieces_of = self._pieces_of(market, order)
+        self._counted[market.name, order.number] = pieces_of
+        for sku, pieces in pieces_of.items():
+            self._orders_of.setdefault(sku, []).append((market, order))
+            free = self.on_hand.get(sku, 0) - self._taken[sku]
+            self._taken[sku] += pieces
+            self.tally["oversold"] += max(0, min(pieces, pieces - free))
+            if 0 < free <= pieces:
+                self.sold_out_at[sku] = (market.name, order)
+
+    def note_change(self, market: Market, order: TruthOrder) -> None:
+        """Count a changed order anew."""
+        key = (market.name, order.number)
+        before, after = self._counted.get(key, Counter()), self._pieces_of(market, order)
+        self._taken.subtract(before)
+        self._taken.update(after)
+        for sku in after.keys() - before.keys():
+            self._orders_of.setdefault(sku, []).append((market, order))
+        self._counted[key] = after
+
+    def note_delivered(self, market: Market, order: TruthOrder) -> None:
+        """An order reached the daemon; benches and the demo override or read `delivered_at`."""
+
+    def judge_write(
+        self,
+        market: Market,
+        listing: TruthListing,
+        form: Form,
+        before: int,
+        expected: int | None,
+        sent: tuple[datetime, datetime | None] | None = None,
+    ) -> None:
+        """Count a stale raise: a number above 0 beyond what the rule chain gives with every own order that
+        was visible, and every other shop's order delivered 2 s earlier, when the read before it began; or a
+        raise whose read began over 2 s before it. Units sold between read and write are `gap_units`.
+        """
+        after = listing.shown
+        lowers = form.is_relative and after <= before
+        if after <= 0 or not listing.counted or lowers:
+            return
+        now, began_at = (self.now(), (listing.read_at, market.orders_read_at)) if sent is None else (sent[0], sent[1:])
+        swapped = form is Form.COMPARE_AND_SET and expected is not None
+        reads = [t for t in began_at if t is not None and now - t <= READ_IS_FRESH]
+        if not swapped and not reads:
+            self._stale(market, listing, f"{before} -> {after} without a read in the last 2 s")
+            return
+        began = now if swapped else max(reads)
+        known = began - READ_IS_FRESH
+
+        def seen(other: Market, order: TruthOrder) -> bool:
+            if other is market:
+                return order.visible_at <= began
+            return order.delivered_at is not None and order.delivered_at <= known
+
+        skus = set(self.pieces(listing.sku))
+        allowed = self.should_show(listing, self._taken_of(skus, seen))
+        if after > allowed:
+            self._stale(market, listing, f"{before} -> {after}, rule chain gives {allowed}")
+            return
+        own = self._taken_of(skus, lambda other, order: seen(other, order) or other is market)
+        self.tally["gap_units"] += max(0, min(after, allowed) - max(0, self.should_show(listing, own)))
+
+    def _taken_of(self, skus: set[str], include: Callable[[Market, TruthOrder], bool]) -> Counter[str]:
+        """Pieces of these SKUs taken by the orders that `include` admits."""
+        total: Counter[str] = Counter()
+        for sku in skus:
+            for market, order in self._orders_of.get(sku, ()):
+                if include(market, order):
+                    total[sku] += self._counted[market.name, order.number][sku]
+        return total
+
+    def _stale(self, market: Market, listing: TruthListing, what: str) -> None:
+        self.tally["stale_raises"] += 1
+        self.stale.append(f"{self.now().isoformat()} {market.name} {listing.key}: {what}")
+
+    def wrong_listings(self) -> list[str]:
+        """Listings that show another number than the rule chain gives with every order."""
+        return [
+            f"{market.name} {listing.key} shows {listing.shown}, rule chain gives {self.should_show(listing)}"
+            for market in self.markets.values()
+            for listing in market.listings.values()
+            if listing.counted and listing.exists and listing.shown != self.should_show(listing)
+        ]
