@@ -6,8 +6,7 @@ The life of what it builds (root tasks, ready, heartbeat, stop) is `daemon/life.
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -17,37 +16,30 @@ from typing import Any
 import anyio
 import httpx
 import structlog
-from sqlalchemy import Connection, update
 from starlette.types import ASGIApp
 
-from syncd import __version__, telemetry
+from syncd import telemetry
 from syncd.clock import Clock, SystemClock
-from syncd.config import Config, ConfigError, ShopConfig, admin_token, load, make_admin_token
-from syncd.daemon.facts import Facts
-from syncd.daemon.housekeeping import ALARM_KINDS, Housekeeping
-from syncd.daemon.hub import Hub
+from syncd.config import Config, ConfigError, ShopConfig, load, make_admin_token
+from syncd.config.files import load_shop
+from syncd.daemon.building import DATABASE, build, prepare
+from syncd.daemon.hub import Shop
 from syncd.daemon.life import Daemon
-from syncd.daemon.limits import Budgets
 from syncd.daemon.notify import Notifier
-from syncd.daemon.opening import OpenChannel, Transports, open_shop
-from syncd.daemon.plugins import Plugins, discover
+from syncd.daemon.opening import Transports, open_shop
+from syncd.daemon.plugins import discover
 from syncd.daemon.running import PluginFault
 from syncd.daemon.supervisor import Runner
 from syncd.sdk.errors import ChannelError
 from syncd.sdk.files import FilesOpener
 from syncd.sdk.sftp import sftp_opener
-from syncd.store import backup, shops
 from syncd.store.engine import Store, StoreError
-from syncd.store.lock import forget_restored
-from syncd.store.schema import listing
 from syncd.store.shops import SecondShop
-from syncd.telemetry import Metrics
 from syncd.web.context import WebContext
 from syncd.web.routes import build_app
-from syncd.web.server import serve
+from syncd.web.server import CannotListen, serve
 
 log = structlog.get_logger()
-DATABASE = "syncd.sqlite"
 BAD_CONFIGURATION = 78
 
 
@@ -64,95 +56,122 @@ class RealNetwork(Transports):
         return self._files
 
 
-def build(
-    config: Config,
-    store: Store,
-    *,
-    clock: Clock,
-    plugins: Plugins,
-    transports: Transports,
-    rng: Random,
-    notifier: Notifier | None = None,
-) -> Daemon:
-    """Put a daemon together over an open store. Nothing runs yet."""
-    settings = config.settings
-    metrics = Metrics(version=__version__, clock=clock)
-    metrics.alarm_kinds(ALARM_KINDS)
-    store.commit_seconds = metrics.commit_seconds.observe
-    facts = Facts(
-        batch_us=int(settings.batch.every_seconds * 1e6),
-        brake_listings=settings.brake.listings,
-        brake_share=settings.brake.share,
-    )
-    hub = Hub(store, clock, facts, metrics, rng)
-    how = OpenChannel(plugins, Budgets(clock), transports)
-    names = tuple(one.name for one in config.shops) + tuple(one.shop for one in config.problems)
-    runners = {one.name: Runner(hub, one, how, names) for one in config.shops}
-    for runner in runners.values():
-        metrics.shop(runner.name)
-    housekeeping = Housekeeping(hub, settings, runners, lambda: _disk(settings.state_dir))
-    return Daemon(config, hub, runners, plugins, how, housekeeping, notifier or Notifier({}), clock.now())
-
-
-def _disk(state_dir: Path) -> tuple[int, int]:
-    """Bytes of the write-ahead log, and free bytes where the store lies."""
-    wal = state_dir / f"{DATABASE}-wal"
-    try:
-        return (wal.stat().st_size if wal.exists() else 0), shutil.disk_usage(state_dir).free
-    except OSError:
-        return 0, 0
-
-
-async def prepare(daemon: Daemon) -> None:
-    """Before any loop: who is paused, and whether the store is a restored backup (then nothing is believed)."""
-    store = daemon.hub.store
-
-    def look(conn: Connection) -> dict[str, int]:
-        if store.restored:
-            conn.execute(
-                update(listing).values(believed=None, seen=None, unread=0, slack=0, verify=1, doubt_us=None, base_us=0)
-            )
-            forget_restored(conn)
-        return {row.name: row.paused for row in shops.all_shops(conn)}
-
-    restored = store.restored
-    paused = await store.tx(look)
-    if restored:
-        log.warning("backup_restored", what="every shop is read back before it is raised")
-    for name, runner in daemon.runners.items():
-        runner.paused = bool(paused.get(name))
-        if runner.paused:
-            runner.settled.set()
-    for problem in daemon.config.problems:
-        log.error("shop_set_aside", shop=problem.shop, problem=str(problem))
-    for warning in store.warnings:
-        log.warning("store_warned", warning=warning)
-
-
-def web_app(daemon: Daemon, token: str) -> ASGIApp:
-    """The operations listener of a daemon."""
-    return build_app(WebContext.of(daemon, token))
-
-
 async def start(config: Config, *, clock: Clock | None = None, transports: Transports | None = None) -> Daemon:
     """Open the store of a configuration and build a daemon on it. Close `daemon.hub.store` in the end."""
-    clock = clock or SystemClock()
+    daemon = await _assemble(config, clock or SystemClock(), transports, Notifier())
+    token = make_admin_token(config.settings).get_secret_value()
+    host, port = config.settings.address
+    daemon.serve_http = partial(serve, web_app(daemon, token), host, port, _listening)
+    return daemon
+
+
+async def _assemble(config: Config, clock: Clock, transports: Transports | None, notifier: Notifier) -> Daemon:
     config.settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     store = Store.open(config.settings.state_dir / DATABASE, clock=clock)
     try:
-        plugins = discover(config.settings.plugins.allows)
         daemon = build(
-            config, store, clock=clock, plugins=plugins, transports=transports or RealNetwork(clock),
-            rng=Random(os.urandom(16)), notifier=Notifier(),  # noqa: S311  # jitter and ids, no secrets
-        )  # fmt: skip
-        token = make_admin_token(config.settings)
-        host, port = config.settings.address
-        daemon.serve_http = partial(serve, web_app(daemon, token.get_secret_value()), host, port)
+            config,
+            store,
+            clock=clock,
+            plugins=discover(config.settings.plugins.allows),
+            transports=transports or RealNetwork(clock),
+            rng=Random(os.urandom(16)),  # noqa: S311  # jitter and ids of calls, no secrets
+            notifier=notifier,
+        )
+        for runner in daemon.runners.values():
+            runner.reload = _reload
         await prepare(daemon)
     except BaseException:
         await store.aclose()
         raise
     return daemon
+
+
+def _reload(shop: ShopConfig) -> ShopConfig:
+    """A shop's file as it is now; its keys are read again with it."""
+    return load_shop(shop.file)
+
+
+def _listening(host: str, port: int) -> None:
+    log.info("http_listening", address=f"{host}:{port}")
+
+
+def web_app(daemon: Daemon, token: str) -> ASGIApp:
+    """The operations side of a daemon: health, metrics and the admin API."""
+    return build_app(WebContext.of(daemon, token))
+
+
+@asynccontextmanager
+async def open_offline(
+    config: Config, *, clock: Clock | None = None, transports: Transports | None = None
+) -> AsyncIterator[tuple[ASGIApp, str]]:
+    """The admin API over the store itself, for the CLI while no daemon runs: the app and the token it asks for.
+
+    Holds the store's lock, so a daemon cannot start meanwhile. Shops are built but run no loop.
+    """
+    daemon = await _assemble(config, clock or SystemClock(), transports, Notifier({}))
+    try:
+        for runner in daemon.runners.values():
+            await _load(daemon, runner)
+        token = make_admin_token(config.settings).get_secret_value()
+        yield web_app(daemon, token), token
+    finally:
+        with anyio.CancelScope(shield=True):
+            for shop in daemon.hub.shops.values():
+                await shop.running.aclose()
+            await daemon.hub.store.aclose()
+
+
+async def _load(daemon: Daemon, runner: Runner) -> Shop | None:
+    """Build a shop's channel without running it; a shop that cannot be built says why in its status."""
+    try:
+        shop = await open_shop(daemon.hub, runner.config, daemon.how)
+    except (ConfigError, SecondShop, PluginFault) as error:
+        runner.text = str(error)
+        log.warning("shop_set_aside", shop=runner.name, problem=str(error))
+        return None
+    daemon.hub.shops[shop.id] = shop
+    return shop
+
+
+async def check_shops(config: Config, *, transports: Transports | None = None) -> Sequence[dict[str, Any]]:
+    """Try every shop of a configuration, over a store in memory: who it is, and what a person should know."""
+    clock = SystemClock()
+    store = Store.open(None, clock=clock)
+    results: list[dict[str, Any]] = [{"shop": one.shop, "ok": False, "text": str(one)} for one in config.problems]
+    plugins = discover(config.settings.plugins.allows)
+    daemon = build(
+        config,
+        store,
+        clock=clock,
+        plugins=plugins,
+        transports=transports or RealNetwork(clock),
+        rng=Random(0),  # noqa: S311
+    )
+    try:
+        for runner in daemon.runners.values():
+            results.append(await _check(daemon, runner))
+    finally:
+        await store.aclose()
+    return sorted(results, key=lambda one: str(one["shop"]))
+
+
+async def _check(daemon: Daemon, runner: Runner) -> dict[str, Any]:
+    shop = await _load(daemon, runner)
+    if shop is None:
+        return {"shop": runner.name, "ok": False, "text": runner.text}
+    try:
+        report = await shop.running.check()
+    except (ChannelError, PluginFault) as error:
+        return {"shop": runner.name, "ok": False, "text": f"{type(error).__name__}: {error}"}
+    finally:
+        await shop.running.aclose()
+    expires = "" if report.key_expires_at is None else f", key until {report.key_expires_at:%Y-%m-%d}"
+    return {
+        "shop": runner.name,
+        "ok": True,
+        "text": "; ".join((f"account {report.account}{expires}", *report.warnings)),
+    }
 
 
 def run(config_path: Path) -> int:
@@ -173,9 +192,13 @@ async def _run(config: Config) -> int:
     except StoreError as error:
         log.error("store_refused", error=str(error))
         return 1
+    code = 0
     try:
         await daemon.run()
-        return 0
+    except* CannotListen as errors:
+        log.error("cannot_listen", error=str(errors.exceptions[0]))
+        code = 1
     finally:
         with anyio.CancelScope(shield=True):
             await daemon.hub.store.aclose()
+    return code

@@ -149,9 +149,7 @@ class Balance:
         return self.on_hand - self.allocated - self.ordered
 
     def __add__(self, other: Balance) -> Balance:
-        return Balance(
-            self.on_hand + other.on_hand, self.ordered + other.ordered, self.allocated + other.allocated
-        )
+        return Balance(self.on_hand + other.on_hand, self.ordered + other.ordered, self.allocated + other.allocated)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -60,25 +60,28 @@ class FakeApi:
             return JSONResponse(document, status)
         if request.method != "GET":
             return JSONResponse({"changes": (body or {}).get("items", [{"sku": "red-mug"}]), "applied": True})
+        if unknown := set(request.query_params.getlist("sku")) - set(self.numbers):
+            return JSONResponse({"error": f"unknown SKU: {unknown}", "where": "sku"}, 404)
         return JSONResponse({"items": self.items(path, request), "next": None})
 
     def items(self, path: str, request: Request) -> list[dict[str, Any]]:
         if path == "/shops":
             return [{"name": name, "channel": name.partition("-")[0], "status": "running"} for name in SHOPS]
         query = request.query_params.get("query", "")
-        codes = [code for code in self.numbers if query in code]
+        codes = [code for code in self.numbers if query.casefold() in code.casefold()]
         if path == "/skus":
             return [{"code": code, "name": ""} for code in codes]
         if path == "/stock":
             wanted = request.query_params.getlist("sku") or codes
-            return [self.line(code) for code in wanted if code in self.numbers]
+            return [self.line(code) for code in wanted]
         if path == "/listings":
             return [{"shop": SHOPS[0], "key": key, "sku": "red-mug"} for key in ("mug:red/1", "mug:blue/1")]
         return []
 
     def line(self, code: str) -> dict[str, Any]:
-        place = {"location": "main", "on_hand": self.numbers[code], "ordered": 2, "allocated": 1}
-        return {"sku": code, "name": "", "locations": [place], "parts": {}}
+        on_hand = self.numbers[code]
+        numbers = {"on_hand": on_hand, "ordered": 2, "allocated": 1, "deliverable": on_hand - 1, "free": on_hand - 3}
+        return {"sku": code, "name": "", "location": "main", **numbers}
 
     def changes(self) -> list[Asked]:
         """What was asked beside reading."""
@@ -127,8 +130,8 @@ def api() -> FakeApi:
 
 
 @pytest.fixture
-def cli(api: FakeApi, tmp_path: Path) -> Iterator[Cli]:
-    yield Cli(api, tmp_path)
+def cli(api: FakeApi, tmp_path: Path) -> Cli:
+    return Cli(api, tmp_path)
 
 
 @pytest.fixture

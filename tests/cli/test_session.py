@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
 from syncd.config import Config
 from syncd.store.lock import LockHeld
-from tests.cli.conftest import Cli, FakeApi
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Cli, FakeApi
 
 
 def test_without_a_daemon_the_store_is_opened_in_this_process(cli: Cli, api: FakeApi) -> None:

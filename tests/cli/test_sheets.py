@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-import os
-import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -16,7 +15,9 @@ from hypothesis import strategies as st
 from syncd.cli.damage import looks_damaged, lost_zeros
 from syncd.cli.refusal import WrongFile
 from syncd.cli.sheet import FORMULA, Sheet, escaped, read_sheet, unescaped, written
-from tests.cli.conftest import Cli, FakeApi
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Cli, FakeApi
 
 Write = Callable[..., str]
 
@@ -187,8 +188,7 @@ def test_an_export_can_be_imported_again(cli: Cli, api: FakeApi, tmp_path: Path)
     assert raw.startswith(b"\xef\xbb\xbf")
     assert [row["free"] for row in csv.DictReader(io.StringIO(raw.decode("utf-8-sig")))] == ["7"] * 5
     assert cli("stock", "import", str(path), "--yes").stdout == "nothing to change\n"
-    assert [name for name in os.listdir(tmp_path) if name.startswith(".stock")] == []
-    assert stat.S_ISREG(path.stat().st_mode)
+    assert [left.name for left in tmp_path.iterdir() if left.name.startswith(".stock")] == []
 
 
 def test_an_export_to_stdout_is_the_file_alone(cli: Cli) -> None:

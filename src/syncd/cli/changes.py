@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
 
 from syncd.cli.refusal import FAILED, Refused
-from syncd.cli.screen import Rows
+from syncd.cli.screen import Part, Rows
 from syncd.cli.session import Session
 from syncd.cli.starting import Here
 
 SHOWN = 50
+PROPOSED = ("listing", "name", "shop_sku", "jan", "shows", "match", "sku", "candidates")
 YES = "Apply without asking."
 PREVIEW = "Only show what would change."
 
@@ -41,8 +42,7 @@ async def settle(
             return
     with here.screen.progress("applying"):
         document = await session.post(path, {**body, "preview": False})
-    changes = document.get("changes", [])
-    here.screen.answer(document, f"applied: {counted(changes)}")
+    here.screen.answer(document, *done(document))
 
 
 async def agreed(
@@ -55,12 +55,12 @@ async def agreed(
     changes = document.get("changes", [])
     document = {**document, "applied": False}
     if preview or not changes:
-        here.screen.answer(document, *_shown(changes, columns))
+        here.screen.answer(document, *_shown(document, columns))
         return False
     asked = not here.screen.as_json and sys.stdin.isatty()
     if not asked:
-        raise Unasked(document, here, changes, columns)
-    for part in _shown(changes, columns):
+        raise Unasked(document, here, columns)
+    for part in _shown(document, columns):
         here.screen.say(part)
     await session.aclose()
     if not click.confirm(f"Apply {counted(changes)}?"):
@@ -71,8 +71,8 @@ async def agreed(
 class Unasked(Refused):
     """A change that needs a yes, where nobody can be asked."""
 
-    def __init__(self, document: dict[str, Any], here: Here, changes: Sequence[Any], columns: Sequence[str]) -> None:
-        for part in _shown(changes, columns):
+    def __init__(self, document: dict[str, Any], here: Here, columns: Sequence[str]) -> None:
+        for part in _shown(document, columns):
             here.screen.say(part)
         self._document = document
         super().__init__("nothing was changed; add --yes to apply it", code=FAILED)
@@ -86,7 +86,24 @@ def counted(changes: Sequence[Any]) -> str:
     return f"{len(changes)} change{'' if len(changes) == 1 else 's'}"
 
 
-def _shown(changes: Sequence[dict[str, Any]], columns: Sequence[str]) -> list[str | Rows]:
-    rest = f"… and {len(changes) - SHOWN} more; all with --json" if len(changes) > SHOWN else ""
-    table = Rows(changes[:SHOWN], columns, empty="nothing to change")
-    return [table, rest] if rest else [table]
+def done(document: Mapping[str, Any], verb: str = "applied") -> list[Part]:
+    """What was applied, and what was left out and why."""
+    return [f"{verb}: {counted(document.get('changes', []))}", *_beside(document)]
+
+
+def _shown(document: Mapping[str, Any], columns: Sequence[str]) -> list[Part]:
+    changes = document.get("changes", [])
+    parts: list[Part] = []
+    if proposals := document.get("proposals"):
+        parts.append(Rows(proposals, PROPOSED, title="what the shop lists, and the SKU it seems to be"))
+    parts.append(Rows(changes[:SHOWN], columns, empty="nothing to change"))
+    if len(changes) > SHOWN:
+        parts.append(f"… and {len(changes) - SHOWN} more; all with --json")
+    return parts + _beside(document)
+
+
+def _beside(document: Mapping[str, Any]) -> list[Part]:
+    skipped = document.get("skipped") or []
+    table: list[Part] = [Rows(skipped, title=f"left out: {len(skipped)}")] if skipped else []
+    held = [f"held by the brake: {shop}; look, then: syncd approve {shop}" for shop in document.get("braked") or []]
+    return [*table, *(document.get("notes") or []), *held]

@@ -101,7 +101,7 @@ def _shop_of(read: Sheet, shop: str | None) -> str:
 
 
 def _item(read: Sheet, row: Row) -> dict[str, Any]:
-    """One row as the API takes it; an empty cell other than the SKU leaves that as it is."""
+    """One row as the API takes it. An empty SKU takes the mapping away; any other empty cell leaves that as it is."""
     item: dict[str, Any] = {"key": row["key"], "sku": read.code(row, required=False) or None}
     if not row["key"]:
         read.wrong(row, "key", "is empty")

@@ -15,7 +15,9 @@ from syncd.cli.stock_lines import known
 from syncd.cli.suggest import known_listing, unknown_sku
 from syncd.cli.words import heading
 
-ENTRIES = ("id", "at", "kind", "location", "on_hand", "ordered", "allocated", "shop", "order", "line", "note")
+ENTRIES = ("id", "at", "kind", "location", "on_hand", "ordered", "allocated", "shop", "order", "line", "who", "note")
+ALARMS = 1000
+UNSHOWN = ("sku", "booking", "key")
 
 
 @click.command()
@@ -34,19 +36,19 @@ async def status(here: Here, session: Session) -> None:
 
 @click.command()
 @click.argument("sku")
-@click.option("--limit", type=click.IntRange(0), default=50, show_default=True, help="Most entries; 0 for all.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="Most entries.")
 @connected
 async def log(here: Here, session: Session, sku: str, limit: int) -> None:
     """Show the ledger of SKU (在庫変動), newest first: what changed, when and why."""
     if sku not in await known(session, [sku], here.screen):
         raise Refused(await unknown_sku(session, sku), status=404)
-    page = await session.some("/entries", limit, sku=sku)
+    page = await session.get("/entries", sku=sku, limit=limit)
     here.screen.answer(page, Rows(page["items"], _columns(page["items"]), empty=f"nothing was booked on {sku} yet"))
 
 
 def _columns(entries: list[dict[str, Any]]) -> list[str]:
     """The usual columns first, then whatever else an entry tells but its SKU."""
-    rest = dict.fromkeys(key for entry in entries for key in entry if key not in (*ENTRIES, "sku"))
+    rest = dict.fromkeys(key for entry in entries for key in entry if key not in (*ENTRIES, *UNSHOWN))
     return [*ENTRIES, *rest]
 
 
@@ -55,8 +57,8 @@ def _columns(entries: list[dict[str, Any]]) -> list[str]:
 @connected
 async def alarms(here: Here, session: Session, every: bool) -> None:
     """Show the alarms that are open; the exit code stays 0."""
-    document = await session.get("/alarms", open="false" if every else "true")
-    columns = ("raised_at", "cleared_at", "shop", "kind", "subject", "text", "times")
+    document = await session.some("/alarms", ALARMS, open="false" if every else "true")
+    columns = ("since_at", "last_at", "cleared_at", "shop", "kind", "subject", "text", "count")
     here.screen.answer(document, Rows(document["items"], columns, empty="no alarm is open"))
 
 
@@ -65,7 +67,7 @@ async def alarms(here: Here, session: Session, every: bool) -> None:
 async def plugins(here: Here, session: Session) -> None:
     """List the installed plugins, and why one could not be loaded."""
     document = await session.get("/plugins")
-    columns = ("entry_point", "channel", "status", "error")
+    columns = ("entry_point", "channels", "status", "error")
     here.screen.answer(document, Rows(document["items"], columns, empty="no plugin is installed"))
 
 
@@ -79,9 +81,9 @@ async def why(here: Here, session: Session, shop: str, listing: str) -> None:
         document = await session.get(f"/why/{part(shop)}/{part(listing)}")
     except Refused as error:
         raise await known_listing(session, shop, listing, error) from None
-    steps = document.get("chain", document.get("steps", []))
+    steps = document.get("steps", [])
     entries = document.get("entries", [])
-    rest = {k: v for k, v in document.items() if k not in ("chain", "steps", "entries", "shop", "listing")}
+    rest = {k: v for k, v in document.items() if k not in ("steps", "entries", "shop", "listing")}
     parts: list[Part] = [
         f"{listing} in {shop}",
         Rows(steps, ("step", "number", "setting"), empty="no number: this listing is not ours to write"),

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import click
 
-from syncd.cli.changes import counted
+from syncd.cli.changes import counted, done
 from syncd.cli.refusal import Refused
 from syncd.cli.screen import Rows
 from syncd.cli.session import Session, part
@@ -16,7 +13,7 @@ from syncd.cli.suggest import known_listing, known_shop
 
 COLUMNS = (
     "name", "channel", "status", "orders", "writes", "last_order_read", "last_write", "oldest_push", "outbox", "doubts",
-    "drift", "key_expires_at", "status_text",
+    "held", "alarms", "drift", "status_text",
 )  # fmt: skip
 
 
@@ -61,7 +58,7 @@ async def approve(here: Here, session: Session, shop: str, listing: str | None) 
         answer = await session.post("/approve", body)
     except Refused as error:
         raise (error if listing is None else await known_listing(session, shop, listing, error)) from None
-    here.screen.answer(answer, told_of("approved", answer))
+    here.screen.answer(answer, *done(answer, "approved"))
 
 
 @click.command()
@@ -78,18 +75,11 @@ async def sync(here: Here, session: Session, shop: str | None, dry_run: bool, fu
     with here.screen.progress("comparing"):
         answer = await session.post("/sync", {"shop": shop, "full": full, "dry_run": dry_run})
     if not dry_run:
-        here.screen.answer(answer, told_of("full sync scheduled" if full else "sync asked for", answer))
+        here.screen.answer(answer, *done(answer, "full sync asked for" if full else "sync asked for"))
         return
     changes = answer.get("changes", [])
+    more = "There is more: use --shop." if answer.get("more") else ""
     table = Rows(
         changes, ("shop", "listing", "sku", "shows", "would_show", "why"), empty="every shop shows what it must"
     )
-    here.screen.answer(answer, table, f"{counted(changes)}; nothing was written" if changes else "")
-
-
-def told_of(done: str, answer: Mapping[str, Any]) -> str:
-    """What was done, with the numbers the API adds."""
-    more = ", ".join(
-        f"{key} {value}" for key, value in answer.items() if isinstance(value, int | str) and value is not True
-    )
-    return f"{done}: {more}" if more else done
+    here.screen.answer(answer, table, f"{counted(changes)}; nothing was written. {more}")

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from syncd.cli import files, sheet
-from syncd.cli.changes import agreed, counted, with_preview
+from syncd.cli.changes import agreed, done, with_preview
 from syncd.cli.screen import Rows
 from syncd.cli.session import Session
 from syncd.cli.sheet import Sheet
@@ -51,7 +51,8 @@ async def import_(here: Here, session: Session, file: Path, as_is: bool, preview
     if asks and not await agreed(here, session, document, ("code", "name", "parts"), preview=preview):
         return
     answer = await session.post("/skus", {"items": items})
-    here.screen.answer({**document, **answer, "applied": True}, f"applied: {counted(items)}")
+    result = {**document, **answer}
+    here.screen.answer(result, *done(result))
 
 
 def _items(read: Sheet) -> list[dict[str, Any]]:
@@ -59,7 +60,9 @@ def _items(read: Sheet) -> list[dict[str, Any]]:
     items: dict[str, dict[str, Any]] = {}
     for row in read.rows:
         code = read.code(row)
-        item = items.setdefault(code, {"code": code, "name": row["name"]})
+        item = items.setdefault(code, {"code": code})
+        if row["name"]:  # an empty cell leaves the name as it is
+            item["name"] = row["name"]
         if not row["part"]:
             continue
         part = read.code(row, "part")

@@ -33,11 +33,11 @@ def stock() -> None:
 @connected
 async def show(here: Here, session: Session, skus: tuple[str, ...], query: str | None, limit: int) -> None:
     """Show stock of SKUs per location: on hand, ordered, allocated, deliverable and free."""
+    have = await known(session, skus, here.screen)
+    if missing := [code for code in dict.fromkeys(skus) if code not in have]:
+        raise Refused("\n".join([await unknown_sku(session, code) for code in missing]), status=404)
     page = await session.some("/stock", 0 if skus else limit, sku=list(skus) or None, query=query)
     table = list(lines(page["items"]))
-    missing = [code for code in skus if code not in {line["sku"] for line in table}]
-    if missing:
-        raise Refused("\n".join([await unknown_sku(session, code) for code in missing]), status=404)
     oversold = [line for line in table if line["free"] < 0]
     parts: list[str | Rows] = [Rows(table, COLUMNS, empty="no SKU yet; begin with: syncd stock open --help")]
     if oversold:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from syncd.cli import files, sheet
-from syncd.cli.changes import agreed, counted, settle, with_preview
+from syncd.cli.changes import agreed, done, settle, with_preview
 from syncd.cli.commands_stock import moment, note_option, stock
 from syncd.cli.refusal import Problem, WrongFile
 from syncd.cli.session import Session
@@ -100,7 +100,8 @@ async def import_(
         body["key"] = f"file-{hashlib.sha256(raw).hexdigest()[:32]}"
     with here.screen.progress("applying"):
         answer = await session.post(f"/stock/{mode}", body)
-    here.screen.answer({**document, **answer, "applied": True}, f"applied: {counted(changes)}")
+    result = {**document, **answer}
+    here.screen.answer(result, *done(result))
 
 
 def _items(read: Sheet, mode: str, at: str | None) -> list[dict[str, Any]]:
@@ -122,14 +123,14 @@ def _item(read: Sheet, row: Row, column: str, mode: str, at: str | None) -> dict
     return item if at is None else item | {"at": at}
 
 
-def _now(have: Known, item: dict[str, Any], column: str) -> int | None:
+def _now(have: Known, item: dict[str, Any], column: str) -> int:
     place = have[item["sku"]].get(item["location"])
-    return None if place is None else place[column]
+    return 0 if place is None else int(place[column])
 
 
 def _change(have: Known, item: dict[str, Any], mode: str) -> dict[str, Any]:
     """What an item changes: the free pieces of `set`, the pieces on hand of the others."""
-    before = _now(have, item, "free" if mode == "set" else "on_hand") or 0
+    before = _now(have, item, "free" if mode == "set" else "on_hand")
     return item | {"before": before, "now": before + item["by"] if mode == "adjust" else item["number"]}
 
 
@@ -138,11 +139,11 @@ def _change(have: Known, item: dict[str, Any], mode: str) -> dict[str, Any]:
 @click.option("--query", help="Only SKUs whose code or name contains this.")
 @connected
 async def export(here: Here, session: Session, file: Path, query: str | None) -> None:
-    """Write all stock into a CSV that spreadsheets open and `stock import` reads; - is stdout."""
+    """Write all stock, without bundles, into a CSV that spreadsheets open and `stock import` reads; - is stdout."""
     files.refuse_dash_with_json(here, file)
     rows: list[dict[str, Any]] = []
     with here.screen.progress("reading") as advance:
         async for items in session.pages("/stock", query=query):
-            rows += lines(items)
+            rows += [line for line in lines(items) if "parts" not in line]  # a bundle has no stock of its own
             advance(len(items))
     files.save(here, file, sheet.written(COLUMNS[:-1], rows), len(rows))

@@ -6,6 +6,8 @@ the store is opened here, under the same lock, and the same ASGI app is called w
 
 from __future__ import annotations
 
+import getpass
+import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any, NoReturn
@@ -20,7 +22,7 @@ from syncd.config import Config, admin_token
 from syncd.sdk.settings import SecretError
 
 DATABASE = "syncd.sqlite"
-PAGE = 200
+PAGE = 500
 CONNECT_SECONDS = 2.0
 PROBE_SECONDS = 10.0
 ANSWER_SECONDS = 900.0
@@ -135,17 +137,30 @@ class Session:
             ) from None
         except StoreError as error:
             raise Refused(str(error)) from None
-        return await self._client_of("http://in-process", token, httpx.ASGITransport(app=app))
+        return await self._client_of("http://localhost", token, httpx.ASGITransport(app=app))
 
     async def _client_of(self, url: str, token: str, transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:
         client = httpx.AsyncClient(
             base_url=url,
             transport=transport,
-            headers={"Authorization": f"Bearer {token}", "User-Agent": f"syncd-cli/{__version__}"},
+            headers={
+                "Authorization": f"Bearer {token}",
+                "User-Agent": f"syncd-cli/{__version__}",
+                "Syncd-User": _user(),
+            },
             timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
             trust_env=False,  # the way to loopback never leads through a proxy
         )
         return await self._open.enter_async_context(client)
+
+
+def _user() -> str:
+    """Who is at the keyboard, for the audit trail."""
+    try:
+        name = os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):  # a user without a name, as in a container
+        name = str(os.getuid())
+    return f"cli {name}".encode("ascii", "replace").decode()[:64]
 
 
 def part(text: str) -> str:

@@ -6,6 +6,7 @@ comes back. Reading is strict: an unknown heading or a wrong cell is named by fi
 
 from __future__ import annotations
 
+import codecs
 import csv
 import difflib
 import io
@@ -20,7 +21,8 @@ FORMULA = "=+-@\t\r\n＝＋－＠−"
 """First characters that a spreadsheet may run; full-width forms are turned into these by some."""
 ESCAPED = re.compile(f"'*[{re.escape(FORMULA)}]")
 WHOLE = re.compile(r"[+-]?(\d+|\d{1,3}(,\d{3})+)")
-ENCODINGS = ("utf-8-sig", "cp932")
+UNUSED_CP932 = re.compile("[\x80\xa0\uf8f1-\uf8f3]")
+"""What Python makes of single bytes that no cp932 text holds."""
 NO_ENCODING = 'is neither UTF-8 nor Shift_JIS (cp932); save the file as "CSV UTF-8"'
 
 HEADINGS: Mapping[str, tuple[str, ...]] = {
@@ -162,15 +164,23 @@ def read_sheet(raw: bytes, file: str, known: Sequence[str], required: Sequence[s
 def _decoded(raw: bytes, file: str) -> str:
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\x00" in raw[:4096]:
         raise WrongFile([Problem(file, 1, None, NO_ENCODING)])
-    for encoding in ENCODINGS:
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        at = error.start
+    if not raw.startswith(codecs.BOM_UTF8):  # a file that says it is UTF-8 is nothing else
         try:
-            return raw.decode(encoding)
+            text = raw.decode("cp932")
         except UnicodeDecodeError as error:
-            failed = error
-    line_start = raw.rfind(b"\n", 0, failed.start) + 1
-    line = raw[: failed.start].count(b"\n") + 1
-    told = f"byte {failed.start - line_start + 1} of the line {NO_ENCODING}"
-    raise WrongFile([Problem(file, line, None, told)])
+            at = error.start
+        else:
+            unused = UNUSED_CP932.search(text)
+            if unused is None:
+                return text
+            at = len(text[: unused.start()].encode("cp932"))
+    line_start = raw.rfind(b"\n", 0, at) + 1
+    told = f"byte {at - line_start + 1} of the line {NO_ENCODING}"
+    raise WrongFile([Problem(file, raw[:at].count(b"\n") + 1, None, told)])
 
 
 def _records(text: str, file: str, delimiter: str) -> list[tuple[int, list[str]]]:

@@ -10,7 +10,7 @@ from syncd.cli.damage import lost_zeros
 from syncd.cli.refusal import Refused
 from syncd.cli.session import PAGE, Session
 
-PREFIX = 2
+ENDS = 2
 
 
 def folded(text: str) -> str:
@@ -23,6 +23,8 @@ def nearest(word: str, known: Iterable[str]) -> list[str]:
     by_fold: dict[str, list[str]] = {}
     for each in known:
         by_fold.setdefault(folded(each), []).append(each)
+    if same := by_fold.get(folded(word)):
+        return same[:3]
     near = difflib.get_close_matches(folded(word), by_fold, n=3, cutoff=0.6)
     return [each for fold in near for each in by_fold[fold]][:3]
 
@@ -49,11 +51,17 @@ async def unknown_sku(session: Session, code: str) -> str:
 async def codes_near(session: Session, code: str) -> list[str]:
     """SKU codes that contain the code or its beginning; enough to suggest from, however large the catalogue."""
     codes: dict[str, None] = {}
-    for query in dict.fromkeys((code, code.lstrip("0"), code[:PREFIX], code[:PREFIX].upper(), code[-PREFIX:])):
-        if query:
-            page = await session.get("/skus", query=query, limit=PAGE)
-            codes |= dict.fromkeys(str(item["code"]) for item in page["items"])
+    for query in _queries(code):
+        page = await session.get("/skus", query=query, limit=PAGE)
+        codes |= dict.fromkeys(str(item["code"]) for item in page["items"])
     return list(codes)
+
+
+def _queries(word: str) -> list[str]:
+    """What a near word may contain, the longest parts first: half of it, then its ends."""
+    plain, half = folded(word), (len(word) + 1) // 2
+    parts = (word, plain, word.lstrip("0"), plain[:half], plain[half:], plain[:ENDS], plain[-ENDS:])
+    return [part for part in dict.fromkeys(parts) if part]
 
 
 async def known_listing(session: Session, shop: str, key: str, error: Refused) -> Refused:
@@ -62,7 +70,7 @@ async def known_listing(session: Session, shop: str, key: str, error: Refused) -
         return error
     await known_shop(session, shop)
     keys: dict[str, None] = {}
-    for query in dict.fromkeys((key, key[:PREFIX], key[-PREFIX:])):
+    for query in _queries(key):
         page = await session.get("/listings", shop=shop, query=query, limit=PAGE)
         keys |= dict.fromkeys(str(item["key"]) for item in page["items"])
     return Refused(f"no listing {key} in {shop}{did_you_mean(key, keys)}", where=error.where, status=404)

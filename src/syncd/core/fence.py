@@ -6,9 +6,10 @@ own sale causes no push. Where a time stamp cannot tell whether a sale came befo
 (clock skew, one-second stamps), the sale does not lower believed (`slack`), so the error is to show too little,
 and the listing is read to find out.
 
-    UNKNOWN ── read ──> SEEN ── watermark passes the read ──> SETTLED ── write ──> SETTLED (relative, compare-and-set)
-       ^                                                          │                SETTLED with `unread` (absolute)
-       └── restored backup                                        └── lost answer ──> IN DOUBT ── dead time, read ──> SEEN
+    UNKNOWN ── read ──> SEEN ── watermark passes the read ──> SETTLED ── write ──> SETTLED
+       ^                 ^                                       │     (an absolute one leaves `unread`)
+       │                 └── dead time, then read ── IN DOUBT <──┘ lost answer
+       └── restored backup
 
 All times are microseconds of our clock; `margin_us` covers the shop's clock skew and the grain of its stamps.
 """
@@ -89,9 +90,7 @@ def restocked(shown: Shown, units: int, earliest_us: int, latest_us: int, margin
     """
     if shown.seen is not None and latest_us > shown.seen_us - margin_us:
         sure = certain and earliest_us > shown.seen_us + margin_us
-        shown = replace(
-            shown, seen_sold=shown.seen_sold - units, seen_slack=shown.seen_slack + (0 if sure else units)
-        )
+        shown = replace(shown, seen_sold=shown.seen_sold - units, seen_slack=shown.seen_slack + (0 if sure else units))
     if shown.believed is None or latest_us < shown.base_us - margin_us:
         return shown
     blurred = not certain or earliest_us <= shown.base_us + margin_us

@@ -78,9 +78,7 @@ def is_older(state_as_of_us: int, state_source: Source, known_as_of_us: int, kno
     return state_as_of_us < known_as_of_us
 
 
-def counts_now(
-    known: Mapping[str, Counts], state: OrderState, *, replaces: bool
-) -> dict[str, Counts]:
+def counts_now(known: Mapping[str, Counts], state: OrderState, *, replaces: bool) -> dict[str, Counts]:
     """Counts of every line after a state. A missing line means 0 only where the state is complete.
 
     `replaces`: the state comes from a stronger source, whose lines replace the known ones as a whole.
@@ -114,9 +112,7 @@ def booked_now(counts: Counts, *, opened: bool, returns: Returns, ignored: int) 
     )
 
 
-def ignored_now(
-    booked: Booked, before: Counts, counts: Counts, baselines: Iterable[Baseline], left_us: int
-) -> int:
+def ignored_now(booked: Booked, before: Counts, counts: Counts, baselines: Iterable[Baseline], left_us: int) -> int:
     """Shipped units that were already missing from the newest count, and so are not taken off again.
 
     `left_us` is the latest the newly shipped units can have left. Only units that every piece's count came

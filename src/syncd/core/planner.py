@@ -242,4 +242,3 @@ def _plan_fenced(
     if Form.ABSOLUTE in forms:
         return Plan(StockWrite(listing, Form.ABSOLUTE, goal), goal - (believed or 0), unread, fenced=True)
     return Need.NO_FORM
-

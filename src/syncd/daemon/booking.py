@@ -127,7 +127,14 @@ def book_overdue(conn: Connection, facts: Facts, shop: ShopFacts, order_ids: Seq
     """Book the shipment of orders of a shop that never reports one, once their days are over."""
     orders = order_rows.load_orders_by_id(conn, order_ids)
     page = _load_page(
-        conn, shop, {row.number: row for row in orders.values()}, order_rows.load_lines(conn, order_ids), (), 0, 0, now_us
+        conn,
+        shop,
+        {row.number: row for row in orders.values()},
+        order_rows.load_lines(conn, order_ids),
+        (),
+        0,
+        0,
+        now_us,
     )
     for row in orders.values():
         for line in page.lines.get(row.id, {}).values():
@@ -189,9 +196,7 @@ def _finish(conn: Connection, facts: Facts, page: _Page, answered_us: int) -> Bo
     touched = {sku for sku, _ in page.deltas}
     touched.update(row.sku_id for row in own if row.sku_id is not None)
     if touched:
-        page.result.refreshed = refresh_skus(
-            conn, facts, touched, page.now_us, by_orders=True, since_us=answered_us
-        )
+        page.result.refreshed = refresh_skus(conn, facts, touched, page.now_us, by_orders=True, since_us=answered_us)
     return page.result
 
 
@@ -232,7 +237,8 @@ def _book_state(page: _Page, state: OrderState) -> str:
 
 def _new_order(page: _Page, state: OrderState, as_of_us: int) -> OrderRow:
     row = OrderRow(
-        page.next_order, page.shop.id, state.number, None, as_of_us, int(state.source), 0, None, 1, page.now_us, page.now_us
+        page.next_order, page.shop.id, state.number, None, as_of_us, int(state.source), 0, None, 1,
+        page.now_us, page.now_us,
     )  # fmt: skip
     page.next_order += 1
     page.orders[state.number] = row
@@ -303,9 +309,7 @@ def _new_line(page: _Page, row: OrderRow, listing: str, name: str, location: str
     return line
 
 
-def _book_line(
-    page: _Page, row: OrderRow, line: LineRow, before: Counts, counts: Counts, *, existed_us: int
-) -> None:
+def _book_line(page: _Page, row: OrderRow, line: LineRow, before: Counts, counts: Counts, *, existed_us: int) -> None:
     """Turn one line's counts into entries; freezes its pieces at the first booking."""
     line.ordered, line.cancelled, line.shipped, line.returned = (
         counts.ordered, counts.cancelled, counts.shipped, counts.returned,

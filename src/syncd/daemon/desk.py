@@ -8,13 +8,14 @@ runs the very same functions and rolls back. Long openings go in runs of SKUs, e
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
 from syncd.daemon import desk_listings, desk_opening, desk_orders, desk_skus, desk_stock, desk_why
-from syncd.daemon.desk_answers import Done, NotFound, Refused, shop_facts
+from syncd.daemon.desk_answers import Done, NotFound, Refused, names, shop_facts
 from syncd.daemon.desk_listings import ListingItem
 from syncd.daemon.desk_opening import Number, Opening, Reading
 from syncd.daemon.desk_skus import RuleItem, SkuItem
@@ -81,6 +82,10 @@ class Desk:
 
     async def set_stock(self, items: Sequence[Item], who: str, note: str = "", *, preview: bool = False) -> Done:
         """Sellable numbers now."""
+        if twice := [
+            code for (code, _), times in Counter((one.sku, one.location) for one in items).items() if times > 1
+        ]:
+            raise Refused(f"SKU named twice: {names(twice)}", "items")
         return await self._in_runs(
             items, lambda conn, facts, some, now: desk_stock.open_stock(conn, facts, some, now, who, note), preview
         )
@@ -149,9 +154,9 @@ class Desk:
     async def _in_runs(
         self, items: Sequence[T], fn: Callable[[Connection, Facts, Sequence[T], int], Done], preview: bool
     ) -> Done:
-        """Many independent changes in runs, so that bookings get in between."""
-        if len(items) <= RUN and not items:
-            return await self.change(lambda conn, facts, now: fn(conn, facts, items, now), preview=preview)
+        """Many independent changes in runs, so that bookings get in between. A mistake in any run stops them all."""
+        if not preview and len(items) > RUN:
+            await self._in_runs(items, fn, preview=True)
         done = Done()
         facts = _rehearsal(self.hub.facts) if preview else self.hub.facts
         for start in range(0, len(items), RUN):

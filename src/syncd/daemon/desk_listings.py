@@ -274,11 +274,8 @@ def approve(conn: Connection, facts: Facts, shop_name: str, key: str | None, now
     shop = shop_facts(facts, shop_name)
     query = select(listing.c.id, listing.c.key, listing.c.held, listing.c.target, listing.c.believed)
     query = query.where(listing.c.shop_id == shop.id)
-    if key is None:
-        query = query.where(listing.c.held == BRAKE)
-    else:
-        query = query.where(listing.c.key == shop.key(key))
-    rows = conn.execute(query).all()
+    which = listing.c.held == BRAKE if key is None else listing.c.key == shop.key(key)
+    rows = conn.execute(query.where(which)).all()
     if key is not None and not rows:
         raise NotFound(f"{shop.name} has no listing {key}", "listing")
     held = [row for row in rows if row.held]

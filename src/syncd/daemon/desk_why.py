@@ -129,10 +129,9 @@ def _holds(
     forms: frozenset[Form],
 ) -> list[str]:
     """What keeps the target from being written this moment, the lasting reasons first."""
-    found = list(_never(shop, row))
-    if not shop.reads_orders:
-        found.append("unfenced: orders off")
-    if row.target is None or found[:1] and not found[0].startswith("unfenced"):
+    lasting = list(_never(shop, row))
+    found = [*lasting, *([] if shop.reads_orders else ["unfenced: orders off"])]
+    if row.target is None or lasting:
         return found
     if row.held:
         found.append(f"held: {row.held}; syncd approve {shop.name} {row.key}")
@@ -141,7 +140,7 @@ def _holds(
     if row.doubt_us is not None:
         found.append(f"in doubt until {_at(row.doubt_us)}, then read back")
     if wish is None:
-        return found if found[-1:] and row.held else [*found, "nothing to write: it shows what it must"]
+        return [*found, "nothing to write: it shows what it must"]
     if wish.not_before_us > now_us:
         found.append(f"refused {wish.attempts} times, not tried again before {_at(wish.not_before_us)}")
     elif wish.due_us > now_us:

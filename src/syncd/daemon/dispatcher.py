@@ -116,7 +116,9 @@ class Dispatcher:
     def _route(self, due: Due) -> WriteRoute:
         """The route that finishes what is due soonest."""
         count = max(1, due.rows.get(Lane.STOCKOUT, 0) if due.urgent else sum(due.rows.values()))
-        return min(self.shop.capabilities.routes, key=lambda route: (self._finish_seconds(route, count), -route.max_rows))
+        return min(
+            self.shop.capabilities.routes, key=lambda route: (self._finish_seconds(route, count), -route.max_rows)
+        )
 
     def _finish_seconds(self, route: WriteRoute, rows: int) -> float:
         calls = -(-rows // route.max_rows)
@@ -128,8 +130,8 @@ class Dispatcher:
         agenda = await self._plan(route, urgent=due.urgent)
         if agenda.intent_id is None and (agenda.need_stock or agenda.need_orders):
             agenda = await self._read_and_plan(route, agenda)
-        if agenda.intent_id is None:
-            return self.hub.clock.now_us() + 1_000_000
+        if agenda.intent_id is None:  # what is due waits for orders still to come, or for a write under way
+            return self.hub.clock.now_us() + int(min(30.0, max(1.0, self.shop.poll_seconds)) * 1e6)
         token = urgency.set(int(Lane.STOCKOUT if due.urgent else Lane.BATCH))
         try:
             await self._send(route, agenda)
@@ -171,9 +173,7 @@ class Dispatcher:
         answer = await shop.running.read_stock([key for _, key in asked])
         ended_us = hub.clock.now_us()
         found = await hub.store.tx(
-            lambda conn: take_reading(
-                conn, hub.facts, shop.facts, asked, answer, began_us=began_us, ended_us=ended_us
-            )
+            lambda conn: take_reading(conn, hub.facts, shop.facts, asked, answer, began_us=began_us, ended_us=ended_us)
         )
         note_drift(hub, shop, found)
         hub.wake_writers(found.refreshed)
@@ -284,9 +284,13 @@ class Dispatcher:
             report, now_us = WriteReport(tuple(results)), hub.clock.now_us()
             done = await hub.store.tx(
                 partial(
-                    settle_call, facts=hub.facts, shop=self.shop.facts, intent_id=intent_id, report=report,
+                    settle_call,
+                    facts=hub.facts,
+                    shop=self.shop.facts,
+                    intent_id=intent_id,
+                    report=report,
                     ended_us=now_us,
-                )  # fmt: skip
+                )
             )
             self._measure(Agenda(), done, report, now_us, now_us)
             hub.wake_writers(done.refreshed)

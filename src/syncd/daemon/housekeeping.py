@@ -46,9 +46,7 @@ class Housekeeping:
     async def turn(self) -> int:
         """Look once; returns when to look again. `late` names what is late, for readiness."""
         now_us = self.hub.clock.now_us()
-        status = await self.hub.store.read(reports.status)
-        rows = await self.hub.store.read(shops.all_shops)
-        self._gauges(status, rows)
+        status, rows = await self.gauges()
         by_name = {row.name: row for row in rows}
         waiting = {(one["shop"], one["lane"]): one for one in status["outbox"]}
         late: list[str] = []
@@ -65,6 +63,13 @@ class Housekeeping:
             self.next_hour_us = now_us + HOUR_US
         self._full_sync(now_us)
         return now_us + int(EVERY_SECONDS * 1e6)
+
+    async def gauges(self) -> tuple[Mapping[str, Any], list[shops.ShopRow]]:
+        """Bring the gauges that are read from the store up to date; also right before a scrape."""
+        status = await self.hub.store.read(reports.status)
+        rows = await self.hub.store.read(shops.all_shops)
+        self._gauges(status, rows)
+        return status, rows
 
     def _oversold(self, conn: Connection, skus: int) -> None:
         if skus:
@@ -158,7 +163,9 @@ class Housekeeping:
         ):
             one = waiting.get((name, int(lane)))
             if one is not None and (age := (now_us - one["oldest_since_us"]) / 1e6) > seconds:
-                silent.append((kind, f"{name}: {one['count']} {lane.name.lower()} changes wait, the oldest {age:.0f} s"))
+                silent.append(
+                    (kind, f"{name}: {one['count']} {lane.name.lower()} changes wait, the oldest {age:.0f} s")
+                )
         if any(key[0] == name for key in waiting) and (now_us - row.wrote_us) / 1e6 > limits.write_seconds:
             oldest = min(one["oldest_since_us"] for key, one in waiting.items() if key[0] == name)
             if (now_us - oldest) / 1e6 > limits.write_seconds:

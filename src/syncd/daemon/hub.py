@@ -167,5 +167,3 @@ class Trouble:
     def _clear(self, conn: Connection) -> None:
         self.hub.clear_alarm(conn, self.kind, self.shop)
         self.hub.clear_alarm(conn, "sign_in_required", self.shop)
-
-

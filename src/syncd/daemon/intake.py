@@ -64,7 +64,8 @@ class Intake:
         answered_us = hub.clock.now_us()
         whole_us = self._whole_us(page, answered_us)
         booked, found = await hub.store.tx(
-            partial(self._book, page=page, began_us=began_us, answered_us=answered_us, whole_us=whole_us), priority=Priority.URGENT
+            partial(self._book, page=page, began_us=began_us, answered_us=answered_us, whole_us=whole_us),
+            priority=Priority.URGENT,
         )
         # strictly after the commit, and never in dry run
         hub.wake_writers(booked.refreshed)

@@ -7,9 +7,10 @@ purpose: a half-alive stock daemon oversells silently, and systemd starts it aga
 from __future__ import annotations
 
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import anyio
 import structlog
@@ -41,13 +42,15 @@ class Daemon:
     housekeeping: Housekeeping
     notifier: Notifier
     started_at: datetime
-    serve_http: Callable[[], Awaitable[None]] | None = None
+    serve_http: Callable[[], Coroutine[Any, Any, None]] | None = None
     stop_wake: Wake = field(default_factory=Wake)
     ready: anyio.Event = field(default_factory=anyio.Event)
     beats: dict[str, int] = field(default_factory=dict)
 
     async def run(self, *, signals: bool = True) -> None:
         """From the first check to the last commit. Returns after `stop`."""
+        for warning in self.hub.store.warnings:
+            log.warning("store_warned", warning=warning)
         async with anyio.create_task_group() as group:
             for runner in self.runners.values():
                 group.start_soon(self._root, f"shop {runner.name}", runner.run, name=f"shop {runner.name}")
@@ -115,7 +118,7 @@ class Daemon:
         self.stop_wake.set()
 
     async def _stop(self) -> None:
-        """Let open calls end, drain stockouts up to the limit; what is still open then is in doubt at the next start."""
+        """Let open calls end and drain stockouts; what is still open at the limit is in doubt at the next start."""
         seconds = self.config.settings.stop.drain_seconds
         self.notifier.stopping("draining stockouts")
         until_us = self.hub.clock.now_us() + int(seconds * 1e6)

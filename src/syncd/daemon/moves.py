@@ -49,9 +49,7 @@ def apply_moves(
         if move.sold:
             shown = fence.sold(shown, move.sold, move.earliest_us, move.latest_us, margin)
         if move.back > 0:
-            shown = fence.restocked(
-                shown, move.back, move.earliest_us, move.back_us, margin, certain=move.certain
-            )
+            shown = fence.restocked(shown, move.back, move.earliest_us, move.back_us, margin, certain=move.certain)
         elif move.back < 0:
             shown = fence.sold(shown, -move.back, move.earliest_us, move.latest_us, margin)
         put_shown(row, shown)

@@ -9,18 +9,19 @@ from typing import Protocol
 import httpx
 from sqlalchemy import Connection
 
-from syncd.config import ShopConfig, channel_settings
+from syncd.config import ConfigError, ShopConfig, ShopProblem, channel_settings
 from syncd.daemon.facts import ShopFacts
 from syncd.daemon.hub import Hub, Shop
 from syncd.daemon.limits import Budgets, ShopLimiter
 from syncd.daemon.plugins import Plugins
-from syncd.daemon.running import Running
-from syncd.sdk.channel import Capabilities, Channel, ShopContext
+from syncd.daemon.running import PluginFault, Running
+from syncd.sdk.channel import Capabilities, Channel, Quantity, ShopContext
 from syncd.sdk.files import FilesOpener
 from syncd.sdk.http import HttpClient
-from syncd.sdk.settings import Orders, ShopSettings, Writes
+from syncd.sdk.settings import ChannelSettings, Orders, ShopSettings, Writes
 from syncd.store import orders as order_rows
 from syncd.store import shops, stock
+from syncd.telemetry import redact
 
 
 class Transports(Protocol):
@@ -41,12 +42,15 @@ class OpenChannel:
 
 
 async def open_shop(hub: Hub, config: ShopConfig, how: OpenChannel) -> Shop:
-    """Build a shop's channel and its facts. Raises ConfigError, SecondShop or ValueError; no network is touched."""
+    """Build a shop's channel and its facts; no network is touched.
+
+    Raises ConfigError or SecondShop for what a person must mend, PluginFault for a bug of the plugin.
+    """
     shop = config.shop
     channel_type = how.plugins.channels.get(shop.channel)
     if channel_type is None:
         known = ", ".join(sorted(how.plugins.channels)) or "none"
-        raise ValueError(f"{config.file}: no plugin gives channel {shop.channel!r}; known: {known}")
+        raise _refused(config, f"no plugin gives channel {shop.channel!r}; known: {known}")
     settings = channel_settings(config, channel_type.settings_type)
     limiter = how.budgets.limiter()
 
@@ -68,8 +72,7 @@ async def open_shop(hub: Hub, config: ShopConfig, how: OpenChannel) -> Shop:
         files=how.transports.files(shop.name),
         open_orders=open_orders,
     )
-    channel = channel_type(shop, settings, context)
-    capabilities = channel.capabilities
+    channel, capabilities = _built(config, channel_type, settings, context)
     how.budgets.declare(limiter, shop.name, shop.channel, capabilities.budgets)
     facts = facts_of(shop, row, locations, capabilities)
     hub.facts.shops[shop_id] = facts
@@ -77,6 +80,28 @@ async def open_shop(hub: Hub, config: ShopConfig, how: OpenChannel) -> Shop:
     hub.metrics.shop(shop.name, operations=operations, budgets=operations)
     hub.metrics.unfenced.labels(shop.name).set(not facts.reads_orders)
     return _shop(hub, shop, channel, capabilities, facts, limiter)
+
+
+def _refused(config: ShopConfig, text: str) -> ConfigError:
+    return ConfigError([ShopProblem(file=config.file, shop=config.name, text=text)])
+
+
+def _built(
+    config: ShopConfig, channel_type: type[Channel], settings: ChannelSettings, context: ShopContext
+) -> tuple[Channel, Capabilities]:
+    """The channel object and what it declares; whatever else its constructor raises is a bug of that plugin alone."""
+    try:
+        channel = channel_type(config.shop, settings, context)
+        capabilities = channel.capabilities
+    except ValueError as error:
+        raise _refused(config, str(error)) from error
+    except Exception as error:
+        raise PluginFault(redact(f"{config.name}: cannot be built: {type(error).__name__}: {error}")) from error
+    if not isinstance(capabilities, Capabilities):
+        raise PluginFault(f"{config.name}: capabilities is no Capabilities")
+    if capabilities.quantity is not Quantity.AVAILABLE:
+        raise _refused(config, f"channel {config.shop.channel} shows on-hand numbers, which cannot be written yet")
+    return channel, capabilities
 
 
 def _shop(

@@ -33,9 +33,7 @@ class Plugins:
     found: list[PluginStatus] = field(default_factory=list)
 
 
-def discover(
-    allowed: Callable[[str], bool], points: Iterable[EntryPoint] | None = None
-) -> Plugins:
+def discover(allowed: Callable[[str], bool], points: Iterable[EntryPoint] | None = None) -> Plugins:
     """Load every allowed entry point. Nothing is raised for a plugin: its error stands in its status."""
     plugins = Plugins()
     for point in sorted(entry_points(group=GROUP) if points is None else points, key=lambda one: one.name):

@@ -127,9 +127,7 @@ class Reconcile:
         if self._push and not self.shop.facts.reads_stock and self.shop.writes:
             pairs = listing_rows.pairs_by_id(conn, ids)
             quiet = [row for row, wish in pairs if wish is None and row.target is not None and row.doubt_us is None]
-            outbox.put_wishes(
-                conn, [(row.id, row.shop_id, int(Lane.BACKGROUND), now_us, now_us, 1) for row in quiet]
-            )
+            outbox.put_wishes(conn, [(row.id, row.shop_id, int(Lane.BACKGROUND), now_us, now_us, 1) for row in quiet])
             listing_rows.set_fields(conn, [row.id for row in quiet], believed=None)
         return refreshed
 

@@ -37,6 +37,7 @@ from syncd.telemetry import Metrics, call_outcome, redact
 T = TypeVar("T")
 CALL_SECONDS = 600.0
 """Longest a plugin call may take, waiting for its rate budget included."""
+CLOSE_SECONDS = 10.0
 log = structlog.get_logger()
 
 
@@ -111,9 +112,7 @@ class Running:
     async def write_stock(self, rows: Sequence[StockWrite], route: WriteRoute, key: str) -> WriteReport:
         """Write rows. A fault of the plugin leaves every row in doubt: it may have been sent."""
         try:
-            report = await self._call(
-                "write_stock", lambda: self.channel.write_stock(rows, route, key), effect=True
-            )
+            report = await self._call("write_stock", lambda: self.channel.write_stock(rows, route, key), effect=True)
             return self._check_report(report, len(rows))
         except BrokenAnswer as error:
             raise InDoubt(str(error)) from error
@@ -160,8 +159,9 @@ class Running:
 
     async def aclose(self) -> None:
         try:
-            await self._call("aclose", self.channel.aclose)
-        except (ChannelError, PluginFault) as error:
+            with self.clock.limit(CLOSE_SECONDS):
+                await self._call("aclose", self.channel.aclose)
+        except (ChannelError, PluginFault, TimeoutError) as error:
             log.warning("plugin_close_failed", shop=self.shop, error=str(error))
 
 

@@ -114,14 +114,24 @@ def _raised(conn: Connection, rows: Sequence[ListingRow]) -> dict[int, int]:
     return {sku: newest(sku) for sku in fenced}
 
 
-def _make_durable(conn: Connection, on: Occasion, agenda: Agenda, chosen: Sequence[tuple[ListingRow, Plan, int]]) -> None:
+def _make_durable(
+    conn: Connection, on: Occasion, agenda: Agenda, chosen: Sequence[tuple[ListingRow, Plan, int]]
+) -> None:
     for position, (row, plan, version) in enumerate(chosen):
         agenda.writes.append(plan.write)
         agenda.rows.append(
             IntentRow(
-                0, position, row.id, plan.write.form, plan.write.quantity, plan.write.expected, version,
-                row.target or 0, plan.delta, plan.unread,
-            )  # fmt: skip
+                0,
+                position,
+                row.id,
+                plan.write.form,
+                plan.write.quantity,
+                plan.write.expected,
+                version,
+                row.target or 0,
+                plan.delta,
+                plan.unread,
+            )
         )
     dead_us = on.now_us + int(on.route.dead_after_seconds * 1e6)
     agenda.intent_id = outbox.add_intent(conn, on.shop.id, on.route.name, on.key, on.now_us, dead_us, agenda.rows)
@@ -222,7 +232,9 @@ def _rejected(
     listing_rows.save_errors(conn, [(text, now_us, listing.id)])
     if reason is Reason.UNKNOWN_LISTING:
         listing_rows.set_fields(conn, [listing.id], state=ListingState.GONE)
-        raise_alarm(conn, "listing_gone", shop.id, listing.key, f"{shop.name} does not know listing {listing.key}", now_us)
+        raise_alarm(
+            conn, "listing_gone", shop.id, listing.key, f"{shop.name} does not know listing {listing.key}", now_us
+        )
         return
     _again_later(conn, listing, now_us)
     raise_alarm(conn, "row_refused", shop.id, listing.key, f"{shop.name} refuses {listing.key}: {text}", now_us)
@@ -258,7 +270,9 @@ def doubt_call(conn: Connection, facts: Facts, intent_id: int, dead_us: int, now
     return done
 
 
-def undo_call(conn: Connection, facts: Facts, intent_id: int, now_us: int, note: str, *, bisect: bool = False) -> Settled:
+def undo_call(
+    conn: Connection, facts: Facts, intent_id: int, now_us: int, note: str, *, bisect: bool = False
+) -> Settled:
     """Nothing of a call was applied: its rows stay queued. `bisect`: send them in smaller calls."""
     rows = outbox.rows_of_intent(conn, intent_id)
     outbox.set_intent(conn, intent_id, "done", note)

@@ -70,6 +70,7 @@ class Runner:
     reconcile: Reconcile | None = None
     settled: anyio.Event = field(default_factory=anyio.Event)
     command: Wake = field(default_factory=Wake)
+    reload: Callable[[ShopConfig], ShopConfig] = lambda config: config
     turns: dict[str, int] = field(default_factory=dict)
     paused: bool = False
     stopping: bool = False
@@ -99,12 +100,13 @@ class Runner:
         """Build, check and run the shop once. Returns seconds until the next attempt; None to wait for a person."""
         shop: Shop | None = None
         try:
+            self.config = self.reload(self.config)
             shop = await open_shop(self.hub, self.config, self.open_channel)
             report = await shop.running.check()
             if await self._accept(shop, report):
                 await self._run_loops(shop)
             return 0.0
-        except (ConfigError, shops.SecondShop, ValueError) as error:
+        except (ConfigError, shops.SecondShop) as error:
             await self._stand(Status.CONFIG_ERROR, str(error))
             return None
         except (ChannelError, PluginFault) as error:
@@ -240,10 +242,10 @@ class Runner:
         self._stop_loops()
 
     async def resume(self) -> None:
-        """Run again; also tries anew after a failed check."""
+        """Run again, or anew: the shop's file and its keys are read again. Also tries a failed check at once."""
         await self._set(paused=0)
         self.paused = False
-        self.command.set()
+        self._stop_loops()
 
     async def start_writing(self) -> None:
         """A person says: write for real. Raises ValueError where the shop's file says off."""

@@ -66,9 +66,7 @@ def load_stock(conn: Connection, sku_ids: Iterable[int]) -> StockView:
     return StockView(parts, stock.load_balances(conn, ordered), stock.load_rules(conn, ordered))
 
 
-def target_of(
-    row: ListingRow, shop: ShopFacts, have: StockView, say: planner.Explain = planner.silent
-) -> int | None:
+def target_of(row: ListingRow, shop: ShopFacts, have: StockView, say: planner.Explain = planner.silent) -> int | None:
     """What a listing must show by the rule chain; None where we do not write it."""
     if row.sku_id is None or row.state != ListingState.OURS:
         return None
@@ -126,7 +124,13 @@ def refresh_pairs(
 
 
 def _follow(
-    conn: Connection, facts: Facts, pairs: Sequence[Pair], changed: set[int], now_us: int, since_us: int, result: Refreshed
+    conn: Connection,
+    facts: Facts,
+    pairs: Sequence[Pair],
+    changed: set[int],
+    now_us: int,
+    since_us: int,
+    result: Refreshed,
 ) -> None:
     """Bring the outbox in line with targets and beliefs."""
     put: list[tuple[int, int, int, int, int, int]] = []

@@ -382,5 +382,5 @@ class Channel(ABC):
         """Verify a push and say what to read. Raise ValueError when its signature does not hold."""
         raise NotImplementedError(f"{self.slug} publishes no webhooks")
 
-    async def aclose(self) -> None:
+    async def aclose(self) -> None:  # noqa: B027  # most channels have nothing to release
         """Release what was opened. Called once, also after a failed check."""

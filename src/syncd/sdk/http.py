@@ -116,9 +116,7 @@ class HttpClient:
             outcome = "timeout" if isinstance(error, (TimeoutError, httpx.TimeoutException)) else "broken"
             raise self._lost(operation, effect, type(error).__name__) from None
         finally:
-            self.observer(
-                operation=operation, outcome=outcome, seconds=self.clock.monotonic() - began, skew_us=skew_us
-            )
+            self.observer(operation=operation, outcome=outcome, seconds=self.clock.monotonic() - began, skew_us=skew_us)
         if accept(answer.status_code):
             return answer
         raise self._refused(operation, effect, answer)

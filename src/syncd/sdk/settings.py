@@ -60,7 +60,9 @@ def read_secret(reference: object) -> SecretStr:
     if kind == "credential":
         folder = os.environ.get("CREDENTIALS_DIRECTORY")
         if folder is None:
-            raise SecretError(f"credential {name}: not started by systemd with LoadCredential={name}:… (no CREDENTIALS_DIRECTORY)")
+            raise SecretError(
+                f"credential {name}: not started by systemd with LoadCredential={name}:… (no CREDENTIALS_DIRECTORY)"
+            )
         return _read_file(Path(folder) / str(name), check_mode=False)
     if kind == "file":
         return _read_file(Path(str(name)), check_mode=True)
@@ -90,18 +92,36 @@ class ShopSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(description="The shop's name: the file's name without .toml.", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
+    name: str = Field(
+        description="The shop's name: the file's name without .toml.", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$"
+    )
     channel: str = Field(description="Which plugin: rakuten, shopify, files, …")
-    base_url: str | None = Field(None, description="Another address than the channel's own, e.g. a proxy or an emulator.")
+    base_url: str | None = Field(
+        None, description="Another address than the channel's own, e.g. a proxy or an emulator."
+    )
     orders: Orders = Field(Orders.ON, description="Take this shop's orders in: on or off.")
     writes: Writes = Field(Writes.DRY_RUN, description="Write stock: off, dry_run (compute and show) or on.")
-    locations: tuple[str, ...] = Field(("main",), description="Locations this shop sells from; its orders are held at the first.", min_length=1)
-    match_by: str = Field("sku", description="How listings find their SKU on import (同一商品判定キー): sku, jan or listing.")
-    ships: str = Field("reported", description='When goods leave: "reported", "after <days>" or "at_order".', pattern=r"^(reported|at_order|after \d{1,3})$")
+    locations: tuple[str, ...] = Field(
+        ("main",), description="Locations this shop sells from; its orders are held at the first.", min_length=1
+    )
+    match_by: str = Field(
+        "sku", description="How listings find their SKU on import (同一商品判定キー): sku, jan or listing."
+    )
+    ships: str = Field(
+        "reported",
+        description='When goods leave: "reported", "after <days>" or "at_order".',
+        pattern=r"^(reported|at_order|after \d{1,3})$",
+    )
     returns: Returns = Field(Returns.NEVER, description="Returned goods: back (on the shelf) or never.")
-    hand_edits: HandEdits = Field(HandEdits.ASK, description="A number lowered on the mall by hand: ask, overwrite or adopt.")
-    poll_seconds: float | None = Field(None, gt=0, description="Seconds between two order reads; the channel's own if not set.")
-    reconcile_seconds: float = Field(3600, gt=0, description="Seconds in which every listing's number is read back once.")
+    hand_edits: HandEdits = Field(
+        HandEdits.ASK, description="A number lowered on the mall by hand: ask, overwrite or adopt."
+    )
+    poll_seconds: float | None = Field(
+        None, gt=0, description="Seconds between two order reads; the channel's own if not set."
+    )
+    reconcile_seconds: float = Field(
+        3600, gt=0, description="Seconds in which every listing's number is read back once."
+    )
     timeout_seconds: float = Field(30, gt=0, description="Longest wait for one call of the plugin's network.")
 
 

@@ -53,7 +53,18 @@ class WishRow:
 
 
 COLUMNS = tuple(field.name for field in fields(ListingRow))
-SHOWN_COLUMNS = ("believed", "base_us", "unread", "slack", "seen", "seen_us", "seen_sold", "seen_slack", "verify", "doubt_us")
+SHOWN_COLUMNS = (
+    "believed",
+    "base_us",
+    "unread",
+    "slack",
+    "seen",
+    "seen_us",
+    "seen_sold",
+    "seen_slack",
+    "verify",
+    "doubt_us",
+)
 WISH_COLUMNS = tuple(field.name for field in fields(WishRow))
 _columns = tuple(listing.c[name] for name in COLUMNS)
 _wish_columns = tuple(outbox.c[name] for name in WISH_COLUMNS)
@@ -187,8 +198,19 @@ def save_shown(conn: Connection, rows: Sequence[ListingRow]) -> None:
         _save_shown.many(
             conn,
             [
-                (r.believed, r.base_us, r.unread, r.slack, r.seen, r.seen_us, r.seen_sold, r.seen_slack, r.verify,
-                 r.doubt_us, r.id)
+                (
+                    r.believed,
+                    r.base_us,
+                    r.unread,
+                    r.slack,
+                    r.seen,
+                    r.seen_us,
+                    r.seen_sold,
+                    r.seen_slack,
+                    r.verify,
+                    r.doubt_us,
+                    r.id,
+                )
                 for r in rows
             ],
         )
@@ -226,4 +248,6 @@ def add_listings(conn: Connection, rows: Sequence[dict[str, object]]) -> None:
 
 def count_ours(conn: Connection, shop_id: int) -> int:
     """How many listings of a shop are ours to write."""
-    return int(conn.execute(select(func.count()).where(listing.c.shop_id == shop_id, listing.c.state == "ours")).scalar_one())
+    return int(
+        conn.execute(select(func.count()).where(listing.c.shop_id == shop_id, listing.c.state == "ours")).scalar_one()
+    )

@@ -59,7 +59,8 @@ class LineRow:
 ORDER_COLUMNS = tuple(field.name for field in fields(OrderRow))
 LINE_COLUMNS = tuple(field.name for field in fields(LineRow))
 ENTRY_COLUMNS = (
-    "at_us", "sku_id", "location_id", "kind", "on_hand", "ordered", "allocated", "line_id", "booking", "key", "who", "note",
+    "at_us", "sku_id", "location_id", "kind", "on_hand", "ordered", "allocated", "line_id", "booking", "key", "who",
+    "note",
 )  # fmt: skip
 
 EntryRow = tuple[int, int, int, str, int, int, int, int | None, int, str | None, str, str]

@@ -224,7 +224,14 @@ def short_orders(conn: Connection, *, limit: int = PAGE) -> Report:
     return short[:limit]
 
 
-def entry_rows(conn: Connection, code: str | None = None, *, after_id: int | None = None, limit: int = PAGE) -> Report:
+def entry_rows(
+    conn: Connection,
+    code: str | None = None,
+    *,
+    after_id: int | None = None,
+    before_id: int = NEWEST,
+    limit: int = PAGE,
+) -> Report:
     """Lines of the ledger with the order behind each: the newest, newest first; given `after_id`, what followed it."""
     found = (
         select(
@@ -245,7 +252,7 @@ def entry_rows(conn: Connection, code: str | None = None, *, after_id: int | Non
     if code is not None:
         found = found.where(entry.c.sku_id == select(sku.c.id).where(sku.c.code == code).scalar_subquery())
     if after_id is None:
-        return _rows(conn, found.order_by(entry.c.id.desc()))
+        return _rows(conn, found.where(entry.c.id < before_id).order_by(entry.c.id.desc()))
     return _rows(conn, found.where(entry.c.id > after_id).order_by(entry.c.id))
 
 

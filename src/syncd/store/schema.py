@@ -1,8 +1,8 @@
 """The tables. One SQL for SQLite (STRICT) and PostgreSQL; times are whole microseconds since the epoch.
 
-    sku ── part (bundles)            shop ── listing ── outbox (wishes)     orders ── order_line
-     └── balance per location         └── intent ── intent_row (calls)                 └── entry (append-only)
-    rule (scopes)   alarm   audit   meta
+sku ── part (bundles)            shop ── listing ── outbox (wishes)     orders ── order_line
+ └── balance per location         └── intent ── intent_row (calls)                 └── entry (append-only)
+rule (scopes)   alarm   audit   meta
 """
 
 from __future__ import annotations

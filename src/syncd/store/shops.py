@@ -106,9 +106,7 @@ def save_cursor(conn: Connection, shop_id: int, cursor: Mapping[str, Any]) -> No
     set_shop(conn, shop_id, cursor=json.dumps(cursor, separators=(",", ":"), sort_keys=True))
 
 
-def raise_alarm(
-    conn: Connection, kind: str, shop_id: int | None, subject: str, text: str, now_us: int
-) -> bool:
+def raise_alarm(conn: Connection, kind: str, shop_id: int | None, subject: str, text: str, now_us: int) -> bool:
     """Open an alarm or count it again; True when it is new."""
     same = (alarm.c.kind == kind, alarm.c.subject == subject, alarm.c.cleared_us.is_(None))
     where = (*same, alarm.c.shop_id.is_(None) if shop_id is None else alarm.c.shop_id == shop_id)

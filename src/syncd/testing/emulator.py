@@ -111,7 +111,9 @@ class Emulator(ABC):
     quirks: ClassVar[Mapping[str, Sequence[str]]] = {}
     """Not-confirmed switches of the fact sheet -> their settings, the first is the default."""
 
-    def __init__(self, world: World, market: Market, clock: Clock, *, round_trip_seconds: float = 0.0, **quirks: str) -> None:
+    def __init__(
+        self, world: World, market: Market, clock: Clock, *, round_trip_seconds: float = 0.0, **quirks: str
+    ) -> None:
         unknown = quirks.keys() - self.quirks.keys()
         if unknown:
             raise ValueError(f"{type(self).__name__} has no quirk {sorted(unknown)}; it has {sorted(self.quirks)}")
@@ -130,7 +132,7 @@ class Emulator(ABC):
     def settings(self) -> dict[str, object]:
         """The channel's own table for a shop file that talks to this emulator; secrets as SecretStr."""
 
-    def settle(self) -> None:
+    def settle(self) -> None:  # noqa: B027  # most malls apply at once
         """Do the mall's own background work that is due by now (import of uploaded files)."""
 
     @property
@@ -142,7 +144,9 @@ class Emulator(ABC):
 class HttpEmulator(Emulator):
     """An emulator over HTTP. `app` is its ASGI app; mount it in process or serve it."""
 
-    def __init__(self, world: World, market: Market, clock: Clock, *, round_trip_seconds: float = 0.0, **quirks: str) -> None:
+    def __init__(
+        self, world: World, market: Market, clock: Clock, *, round_trip_seconds: float = 0.0, **quirks: str
+    ) -> None:
         super().__init__(world, market, clock, round_trip_seconds=round_trip_seconds, **quirks)
         self.app: ASGIApp = Starlette(routes=self.routes())
 
@@ -210,7 +214,9 @@ class HttpEmulator(Emulator):
             return _page()
         if fault.kind is FaultKind.CUT_OFF:
             body = bytes(answer.body)
-            return Response(body[: len(body) // 2], answer.status_code, media_type=answer.media_type or "application/json")
+            return Response(
+                body[: len(body) // 2], answer.status_code, media_type=answer.media_type or "application/json"
+            )
         return answer
 
 

@@ -74,7 +74,9 @@ class TruthOrder:
 class Market:
     """One account on one mall: listings, orders, and the mall's own way of counting."""
 
-    def __init__(self, world: World, name: str, *, visibility: timedelta, restocks_on_cancel: bool, floor: int = 0) -> None:
+    def __init__(
+        self, world: World, name: str, *, visibility: timedelta, restocks_on_cancel: bool, floor: int = 0
+    ) -> None:
         self.world = world
         self.name = name
         self.visibility = visibility
@@ -249,11 +251,16 @@ class World:
         self._counted: dict[tuple[str, str], Counter[str]] = {}
         self._orders_of: dict[str, list[tuple[Market, TruthOrder]]] = {}
 
-    def market(self, name: str, *, visibility_seconds: float = 0.0, restocks_on_cancel: bool = True, floor: int = 0) -> Market:
+    def market(
+        self, name: str, *, visibility_seconds: float = 0.0, restocks_on_cancel: bool = True, floor: int = 0
+    ) -> Market:
         """Open an account on a mall."""
         market = Market(
-            self, name, visibility=timedelta(seconds=visibility_seconds),
-            restocks_on_cancel=restocks_on_cancel, floor=floor,
+            self,
+            name,
+            visibility=timedelta(seconds=visibility_seconds),
+            restocks_on_cancel=restocks_on_cancel,
+            floor=floor,
         )
         self.markets[name] = market
         return market

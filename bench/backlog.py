@@ -1,0 +1,149 @@
+"""A backlog of orders: how fast the shipped intake books it, beside plain `sqlite3` writing the very same rows.
+
+The daemon's own `Intake` reads prepared pages and books them into a real store file through its writer thread.
+Every writing statement is kept as it passes, and replayed by plain `sqlite3` on a copy of the file, page after page
+and in between, so that both meet the same machine.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import anyio
+from sqlalchemy import Engine, event
+
+from bench.filling import fill, listing_key, open_store
+from bench.prepared import PreparedPages, hub_of, shop_of
+from bench.report import Grid, Result
+from syncd.clock import Clock, SystemClock
+from syncd.daemon.intake import Intake
+from syncd.model import LineState, OrderState
+from syncd.sdk.channel import OrderPage
+from syncd.store.engine import SAFE
+
+SHOPS = 10
+SKUS = 10_000
+ORDERS = 100_000
+PAGE = 500
+GOAL_PER_SECOND = 1_500
+GOAL_SHARE = 1 / 5
+WRITES = ("INSERT", "UPDATE", "DELETE")
+
+
+@dataclass(slots=True)
+class Written:
+    """The writing statements of the transaction under way."""
+
+    statements: list[tuple[str, Any, bool]] = field(default_factory=list)
+
+    def note(self, _conn: object, _cursor: object, sql: str, rows: Any, _context: object, many: bool) -> None:
+        if sql.lstrip().startswith(WRITES):
+            self.statements.append((sql, rows, many))
+
+    def take(self) -> list[tuple[str, Any, bool]]:
+        taken, self.statements = self.statements, []
+        return taken
+
+
+class Plain:
+    """Plain `sqlite3` on a copy of the store's file, with the same durability."""
+
+    def __init__(self, path: Path) -> None:
+        self.conn = sqlite3.connect(path, isolation_level=None)
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "cell_size_check = ON", *SAFE, "foreign_keys = ON"):
+            self.conn.execute(f"PRAGMA {pragma}")
+        self.seconds = 0.0
+        self.rows = 0
+
+    def replay(self, statements: Sequence[tuple[str, Any, bool]], clock: Clock) -> None:
+        """One transaction of the same rows, in the same order."""
+        began = clock.monotonic()
+        self.conn.execute("BEGIN IMMEDIATE")
+        for sql, rows, many in statements:
+            if many:
+                self.conn.executemany(sql, rows)
+            else:
+                self.conn.execute(sql, rows)
+        self.conn.execute("COMMIT")
+        self.seconds += clock.monotonic() - began
+        self.rows += sum(len(rows) if many else 1 for _, rows, many in statements)
+
+
+def pages(shop: str, orders: int, rng: Random, clock: Clock) -> list[OrderPage]:
+    """Orders waiting at one shop: most of one line, some of two, at random SKUs."""
+    at = clock.now()
+    made: list[OrderPage] = []
+    for start in range(0, orders, PAGE):
+        states = []
+        for number in range(start, min(orders, start + PAGE)):
+            picked = rng.sample(range(SKUS), 2 if rng.random() < 0.1 else 1)
+            lines = tuple(LineState(line=str(i + 1), listing=listing_key(one), ordered=1) for i, one in enumerate(picked))
+            states.append(OrderState(number=f"{shop}-{number:07d}", lines=lines, as_of=at, placed_at=at))
+        more = start + PAGE < orders
+        made.append(OrderPage(states=tuple(states), cursor={"after": start + PAGE}, more=more))
+    return made
+
+
+def run(orders: int = ORDERS) -> Result:
+    """Book the backlog, shop by shop."""
+    clock = SystemClock()
+    with TemporaryDirectory(prefix="bench-") as folder:
+        return anyio.run(_run, Path(folder), clock, orders)
+
+
+async def _run(folder: Path, clock: Clock, orders: int) -> Result:
+    names = [f"shop-{i:02d}" for i in range(SHOPS)]
+    store = open_store(folder / "syncd.sqlite", clock)
+    await store.tx(lambda conn: fill(conn, names, SKUS, [10_000] * SKUS, clock.now_us(), channel="memory"))
+    await store.aclose()
+    shutil.copy(folder / "syncd.sqlite", folder / "plain.sqlite")
+    plain, written, rng = Plain(folder / "plain.sqlite"), Written(), Random(7)
+    store = open_store(folder / "syncd.sqlite", clock)
+    hub = hub_of(store, clock)
+    between = 0.0
+
+    def replay() -> None:
+        nonlocal between
+        began = clock.monotonic()
+        if written.statements:
+            plain.replay(written.take(), clock)
+        between += clock.monotonic() - began
+
+    shops = [await shop_of(hub, name, PreparedPages(pages(name, orders // SHOPS, rng, clock), replay)) for name in names]
+    event.listen(Engine, "before_cursor_execute", written.note)
+    began = clock.monotonic()
+    for shop in shops:
+        await Intake(hub, shop).poll()
+    seconds = clock.monotonic() - began - between
+    replay()
+    event.remove(Engine, "before_cursor_execute", written.note)
+    booked = await store.tx(lambda conn: conn.exec_driver_sql("SELECT count(*) FROM orders").scalar_one())
+    await store.aclose()
+    return _result(int(booked), orders, seconds, plain)
+
+
+def _result(booked: int, orders: int, seconds: float, plain: Plain) -> Result:
+    result = Result("backlog", f"{orders:,} orders waiting at the start of {SHOPS} shops x {SKUS:,} SKUs")
+    ours, theirs = booked / seconds, booked / plain.seconds
+    result.goal(f"booked at >= {GOAL_PER_SECOND:,} orders/s", f"{ours:,.0f} orders/s", met=ours >= GOAL_PER_SECOND)
+    result.goal(
+        "at least 1/5 of plain sqlite3 writing the same rows as durably",
+        f"1/{theirs / ours:.1f} ({theirs:,.0f} orders/s)",
+        met=ours >= theirs * GOAL_SHARE,
+    )
+    result.goal("every order is booked", f"{booked:,} of {orders:,}", met=booked == orders)
+    grid = Grid(f"pages of {PAGE} orders, one transaction each", ("", "seconds", "orders/s", "rows/s", "rows an order"))
+    for name, spent in (("syncd", seconds), ("plain sqlite3", plain.seconds)):
+        grid.add(name, f"{spent:.1f}", f"{booked / spent:,.0f}", f"{plain.rows / spent:,.0f}", f"{plain.rows / booked:.1f}")
+    result.grids.append(grid)
+    result.numbers = {
+        "orders_per_second": ours, "plain_orders_per_second": theirs, "share": ours / theirs, "rows_per_order": plain.rows / booked,
+    }  # fmt: skip
+    return result

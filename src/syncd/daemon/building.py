@@ -1,0 +1,96 @@
+"""Put a daemon together over an open store: hub, budgets, one runner per shop, housekeeping. Nothing runs yet."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from random import Random
+
+import structlog
+from sqlalchemy import Connection, update
+
+from syncd import __version__
+from syncd.clock import Clock
+from syncd.config import Config
+from syncd.daemon.facts import Facts
+from syncd.daemon.housekeeping import ALARM_KINDS, Housekeeping
+from syncd.daemon.hub import Hub
+from syncd.daemon.life import Daemon
+from syncd.daemon.limits import Budgets
+from syncd.daemon.notify import Notifier
+from syncd.daemon.opening import OpenChannel, Transports
+from syncd.daemon.plugins import Plugins
+from syncd.daemon.supervisor import Runner
+from syncd.store import shops
+from syncd.store.engine import Store
+from syncd.store.lock import forget_restored
+from syncd.store.schema import listing
+from syncd.telemetry import Metrics
+
+log = structlog.get_logger()
+DATABASE = "syncd.sqlite"
+
+
+def build(
+    config: Config,
+    store: Store,
+    *,
+    clock: Clock,
+    plugins: Plugins,
+    transports: Transports,
+    rng: Random,
+    notifier: Notifier | None = None,
+) -> Daemon:
+    """Put a daemon together over an open store. Nothing runs yet."""
+    settings = config.settings
+    metrics = Metrics(version=__version__, clock=clock)
+    metrics.alarm_kinds(ALARM_KINDS)
+    store.commit_seconds = metrics.commit_seconds.observe
+    facts = Facts(
+        batch_us=int(settings.batch.every_seconds * 1e6),
+        brake_listings=settings.brake.listings,
+        brake_share=settings.brake.share,
+    )
+    hub = Hub(store, clock, facts, metrics, rng)
+    how = OpenChannel(plugins, Budgets(clock), transports)
+    names = tuple(one.name for one in config.shops) + tuple(one.shop for one in config.problems)
+    runners = {one.name: Runner(hub, one, how, names) for one in config.shops}
+    for runner in runners.values():
+        metrics.shop(runner.name)
+    housekeeping = Housekeeping(hub, settings, runners, lambda: _disk(settings.state_dir))
+    return Daemon(config, hub, runners, plugins, how, housekeeping, notifier or Notifier({}), clock.now())
+
+
+def _disk(state_dir: Path) -> tuple[int, int]:
+    """Bytes of the write-ahead log, and free bytes where the store lies."""
+    wal = state_dir / f"{DATABASE}-wal"
+    try:
+        return (wal.stat().st_size if wal.exists() else 0), shutil.disk_usage(state_dir).free
+    except OSError:
+        return 0, 0
+
+
+async def prepare(daemon: Daemon) -> None:
+    """Before any loop: who is paused, and whether the store is a restored backup (then nothing is believed)."""
+    store = daemon.hub.store
+
+    def look(conn: Connection) -> dict[str, int]:
+        if store.restored:
+            conn.execute(
+                update(listing).values(
+                    believed=None, seen=None, unread=0, slack=0, seen_slack=0, verify=1, doubt_us=None, base_us=0
+                )
+            )
+            forget_restored(conn)
+        return {row.name: row.paused for row in shops.all_shops(conn)}
+
+    restored = store.restored
+    paused = await store.tx(look)
+    if restored:
+        log.warning("backup_restored", what="every shop is read back before it is raised")
+    for name, runner in daemon.runners.items():
+        runner.paused = bool(paused.get(name))
+        if runner.paused:
+            runner.settled.set()
+    for problem in daemon.config.problems:
+        log.error("shop_set_aside", shop=problem.shop, problem=str(problem))

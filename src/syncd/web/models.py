@@ -1,0 +1,203 @@
+"""What the admin API takes and gives. Unknown keys are refused; numbers are numbers, never texts."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
+
+from syncd.core.planner import Rule
+from syncd.model import ListingState, to_us
+
+MOST_ITEMS = 200_000
+Code = Annotated[str, Field(min_length=1, max_length=512)]
+Note = Annotated[str, Field(max_length=512)]
+
+
+class Body(BaseModel):
+    """Base of what is sent to us."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Error(BaseModel):
+    """Why a request was refused, in a sentence with the way out."""
+
+    error: str
+    where: str | None = None
+
+
+class Page(BaseModel):
+    """Some rows, and where the next ones begin; null at the end."""
+
+    items: list[dict[str, Any]]
+    next: int | None = None
+
+
+class Changes(BaseModel):
+    """What a change did, or would do: each change, what was left out and why."""
+
+    changes: list[dict[str, Any]]
+    applied: bool
+    skipped: list[dict[str, Any]] = []
+    notes: list[str] = []
+    braked: list[str] = []
+
+
+class Proposals(Changes):
+    """What a shop lists and which SKU each listing seems to be."""
+
+    proposals: list[dict[str, Any]] = []
+
+
+class DryRun(BaseModel):
+    """What every listing would show that shows something else; `more` where there are too many for one answer."""
+
+    changes: list[dict[str, Any]]
+    more: bool = False
+
+
+class Answer(BaseModel):
+    """Plain facts."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class SkuIn(Body):
+    code: Code
+    name: str | None = Field(None, max_length=512)
+    parts: dict[str, StrictInt] | None = None
+
+
+class SkusIn(Body):
+    items: list[SkuIn] = Field(min_length=1, max_length=MOST_ITEMS)
+
+
+class NumberIn(Body):
+    sku: Code
+    location: str | None = None
+    number: StrictInt = Field(ge=0)
+
+
+class CountIn(NumberIn):
+    at: AwareDatetime | None = None
+
+    @property
+    def at_us(self) -> int | None:
+        return None if self.at is None else to_us(self.at)
+
+
+class ByIn(Body):
+    sku: Code
+    location: str | None = None
+    by: StrictInt
+
+
+class StockSet(Body):
+    items: list[NumberIn] = Field(min_length=1, max_length=MOST_ITEMS)
+    note: Note = ""
+
+
+class StockCount(Body):
+    items: list[CountIn] = Field(min_length=1, max_length=MOST_ITEMS)
+    note: Note = ""
+
+
+class StockAdjust(Body):
+    items: list[ByIn] = Field(min_length=1, max_length=MOST_ITEMS)
+    note: Note = ""
+    key: str | None = Field(None, min_length=1, max_length=128)
+
+
+class StockOpen(Body):
+    from_shop: str | None = None
+    sum_shops: list[str] | None = None
+    items: list[NumberIn] | None = Field(None, min_length=1, max_length=MOST_ITEMS)
+    preview: StrictBool = False
+    note: Note = ""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> StockOpen:
+        if sum(one is not None for one in (self.from_shop, self.sum_shops, self.items)) != 1:
+            raise ValueError("give exactly one of from_shop, sum_shops and items")
+        return self
+
+
+class RuleIn(Body):
+    rule: Rule
+    shop: str | None = None
+    sku: str | None = None
+    value: StrictInt | None
+
+
+class RulesIn(Body):
+    items: list[RuleIn] = Field(min_length=1, max_length=MOST_ITEMS)
+
+
+class ListingIn(Body):
+    key: Code
+    sku: Code | None = None
+    pack: StrictInt | None = None
+    state: ListingState | None = None
+    sync: StrictBool | None = None
+    name: str | None = Field(None, max_length=512)
+
+    @property
+    def unmap(self) -> bool:
+        """Null said on purpose takes the SKU away; a missing one leaves it."""
+        return self.sku is None and "sku" in self.model_fields_set
+
+
+class ListingsIn(Body):
+    shop: str
+    items: list[ListingIn] = Field(min_length=1, max_length=MOST_ITEMS)
+    preview: StrictBool = False
+    create_skus: StrictBool = False
+
+
+class FetchIn(Body):
+    shop: str
+    preview: StrictBool = True
+
+
+class CloseIn(Body):
+    note: Note = ""
+
+
+class RebookIn(Body):
+    shop: str
+    numbers: list[str] = Field(min_length=1, max_length=10_000)
+    preview: StrictBool = True
+
+
+class SyncIn(Body):
+    shop: str | None = None
+    full: StrictBool = False
+    dry_run: StrictBool = False
+
+
+class ApproveIn(Body):
+    shop: str
+    listing: str | None = None
+
+
+class BackupIn(Body):
+    path: str = Field(min_length=1, max_length=4096)
+
+
+class Made(BaseModel):
+    """What was made."""
+
+    path: str
+    bytes: int
+
+
+class Health(BaseModel):
+    """Whether the daemon can do its work, and what of it is late."""
+
+    status: Literal["ok", "late", "not ready"]
+    late: list[str]
+    shops: dict[str, str] = {}
+    database_seconds: float = 0.0
+    at: datetime
