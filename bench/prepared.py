@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
 from random import Random
 from typing import ClassVar
 
@@ -19,15 +19,14 @@ from syncd.telemetry import Metrics
 
 
 class PreparedPages(Channel):
-    """A shop whose whole feed is prepared; `before` is called ahead of each page and its time is not the daemon's."""
+    """A shop whose whole feed is prepared."""
 
     slug: ClassVar[str] = "prepared"
     title: ClassVar[str] = "Prepared pages"
     settings_type: ClassVar[type[ChannelSettings]] = ChannelSettings
 
-    def __init__(self, pages: Sequence[OrderPage], before: Callable[[], None] = lambda: None) -> None:
-        self._pages = iter(pages)
-        self._before = before
+    def __init__(self, pages: Iterator[OrderPage]) -> None:
+        self._pages = pages
 
     @property
     def capabilities(self) -> Capabilities:
@@ -37,7 +36,6 @@ class PreparedPages(Channel):
         return CheckReport("prepared")
 
     async def fetch_orders(self, cursor: Cursor | None) -> OrderPage:
-        self._before()
         return next(self._pages)
 
 

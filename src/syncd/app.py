@@ -5,12 +5,11 @@ The life of what it builds (root tasks, ready, heartbeat, stop) is `daemon/life.
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from random import Random
+from random import Random, SystemRandom
 from typing import Any
 
 import anyio
@@ -75,7 +74,7 @@ async def _assemble(config: Config, clock: Clock, transports: Transports | None,
             clock=clock,
             plugins=discover(config.settings.plugins.allows),
             transports=transports or RealNetwork(clock),
-            rng=Random(os.urandom(16)),  # noqa: S311  # jitter and ids of calls, no secrets
+            rng=SystemRandom(),  # jitter and ids of calls
             notifier=notifier,
         )
         for runner in daemon.runners.values():

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from syncd.cli import main
 from syncd.cli.doors import Doors
+from syncd.store.lock import FileLock
 
 
 def the_app_opens_offline() -> bool:
@@ -112,3 +113,12 @@ def test_commands_that_only_look_work_on_an_empty_store(syncd: Offline, command:
 def test_a_backup_is_written(syncd: Offline, tmp_path: Path) -> None:
     assert syncd("backup", str(tmp_path / "copy.sqlite"))[0] == 0
     assert (tmp_path / "copy.sqlite").exists()
+
+
+def test_a_store_that_another_process_holds_is_named_with_the_address(syncd: Offline, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir(mode=0o700)
+    held = FileLock.take(state / "syncd.sqlite")
+    code, document = syncd("shops")
+    held.release()
+    assert (code, "127.0.0.1:1 " in document["error"]) == (1, True)

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from syncd.config import Config
+from syncd.store.engine import StoreRefused
 from syncd.store.lock import LockHeld
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def test_a_stranger_at_the_address_is_not_taken_for_the_daemon(cli: Cli, api: Fa
 def test_a_store_in_use_without_an_api_is_named_with_the_way_out(cli: Cli) -> None:
     @asynccontextmanager
     async def held(_config: Config) -> AsyncIterator[tuple[Any, str]]:
-        raise LockHeld("in use")
+        raise StoreRefused("in use") from LockHeld("in use")
         yield
 
     cli.stands(offline=held)

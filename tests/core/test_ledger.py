@@ -197,13 +197,6 @@ def test_units_are_ignored_only_when_every_part_was_counted_after_they_left() ->
     assert ledger.ignored_now(NOTHING, Counts(), Counts(1, shipped=1), half, left_us=50) == 0
 
 
-def test_an_ignored_unit_that_comes_back_is_added_to_the_shelf() -> None:
-    booked = ledger.booked_now(Counts(2, shipped=2, returned=2), opened=True, returns=Returns.BACK, ignored=2)
-    assert booked.gone == 0  # it left before the count, it came back before it too, or it is counted with the next
-    later = ledger.booked_now(Counts(3, shipped=3, returned=3), opened=True, returns=Returns.BACK, ignored=1)
-    assert later.gone == 0
-
-
 # --- bundles -----------------------------------------------------------------------------------------------------
 
 

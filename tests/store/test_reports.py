@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Connection, Table, event, insert
 
 from syncd.clock import SystemClock
-from syncd.store import reports
+from syncd.store import counts, reports
 from syncd.store.engine import Store
 from syncd.store.schema import (
     alarm,
@@ -230,7 +230,7 @@ async def test_alarms_and_audit_are_newest_first(filled: Store) -> None:
 
 async def test_the_status_counts_everything(filled: Store) -> None:
     zero = {"ours": 0, "skip": 0, "not_counted": 0, "gone": 0}
-    assert await filled.read(reports.status) == {
+    assert await filled.read(counts.status) == {
         "orders_booked": 5,
         "orders_open": 4,
         "unbooked_lines": 1,
@@ -240,6 +240,12 @@ async def test_the_status_counts_everything(filled: Store) -> None:
         ],
         "doubts": 1,
         "oversold_skus": 1,
+        "oversold_pieces": 7,
+        "alarms": {"silence": 1},
+        "per_shop": [
+            {"shop": "cart", "doubts": 1, "held": 1, "unbooked_lines": 0, "open_intents": 0},
+            {"shop": "mall", "doubts": 0, "held": 0, "unbooked_lines": 1, "open_intents": 1},
+        ],
         "listings": [{"shop": "cart", **zero, "ours": 2, "gone": 1}, {"shop": "mall", **zero, "ours": 2}],
         "wrong_listings": 3,
         "held_listings": 1,
@@ -271,4 +277,4 @@ async def test_no_report_asks_once_per_row(filled: Store) -> None:
 async def test_reports_work_on_the_readers_too(store: Store) -> None:
     await store.tx(fill)
     assert [row["code"] for row in await store.read(reports.sku_list)] == ["tea", "cup", "set", "new"]
-    assert (await store.read(reports.status))["orders_open"] == 4
+    assert (await store.read(counts.status))["orders_open"] == 4

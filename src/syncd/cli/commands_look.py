@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from syncd.cli.commands_shops import COLUMNS as SHOP_COLUMNS
 from syncd.cli.refusal import Refused
 from syncd.cli.screen import Part, Rows, cell
 from syncd.cli.session import Session, part
@@ -28,9 +29,10 @@ async def status(here: Here, session: Session) -> None:
     tables = {key: value for key, value in document.items() if isinstance(value, list)}
     parts: list[Part] = [facts({key: value for key, value in document.items() if key not in tables})]
     for key, value in tables.items():
-        rows = [row if isinstance(row, Mapping) else {key: row} for row in value]
+        rows = [row for row in value if isinstance(row, Mapping)]
         if rows:
-            parts += ["", Rows(rows, title=key)]
+            parts += ["", Rows(rows, SHOP_COLUMNS if key == "shops" else (), title=key)]
+        parts += [f"{heading(key)}: {cell(text)}" for text in value if not isinstance(text, Mapping)]
     here.screen.answer(document, *parts)
 
 

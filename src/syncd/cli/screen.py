@@ -15,8 +15,9 @@ from datetime import datetime
 from typing import Any
 
 import click
+from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
@@ -25,6 +26,9 @@ from syncd.cli.refusal import Refused
 from syncd.cli.words import heading
 
 Advance = Callable[[int], None]
+CODES = {"sku", "code", "key", "listing", "shop", "number", "name"}
+WIDEST = 24
+NOTHING: tuple[Any, ...] = (None, "", [], {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,7 @@ class Rows:
     def shown(self) -> list[str]:
         """The columns that have something to show."""
         wanted = self.columns or list(dict.fromkeys(key for row in self.rows for key in row))
-        return [column for column in wanted if any(column in row for row in self.rows)]
+        return [column for column in wanted if any(row.get(column) not in NOTHING for row in self.rows)]
 
 
 Part = str | Rows
@@ -69,7 +73,7 @@ class Screen:
         elif not part.rows:
             click.echo(printable(part.empty))
         elif self.is_terminal:
-            Console().print(_drawn(part))
+            Console().print(drawn(part))
         else:
             click.echo("\n".join(_aligned(part)))
 
@@ -104,7 +108,7 @@ def printable(text: str) -> str:
 
 def cell(value: Any) -> str:
     """A value as a table shows it."""
-    if value is None:
+    if value is None or value == {} or value == []:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -132,15 +136,17 @@ def _is_number(part: Rows, column: str) -> bool:
     )
 
 
-def _drawn(part: Rows) -> Table:
-    table = Table(title=Text(part.title) if part.title else None, title_justify="left")
-    columns = part.shown()
-    for column in columns:
-        table.add_column(
-            Text(heading(column)), justify="right" if _is_number(part, column) else "left", overflow="fold"
-        )
+def drawn(part: Rows) -> Table:
+    """A table for a terminal; the Japanese term stands under the English heading."""
+    table = Table(title=Text(part.title) if part.title else None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for column in part.shown():
+        right = _is_number(part, column)
+        longest = max(cell_len(cell(row.get(column))) for row in part.rows)
+        kept = longest if right or column in CODES else 4  # a number or a code is not to be broken
+        justify: JustifyMethod = "right" if right else "left"
+        table.add_column(Text(heading(column, "\n")), justify=justify, overflow="fold", min_width=min(kept, WIDEST))
     for row in part.rows:
-        table.add_row(*(Text(cell(row.get(column))) for column in columns))
+        table.add_row(*(Text(cell(row.get(column))) for column in part.shown()))
     return table
 
 

@@ -129,14 +129,14 @@ class Session:
 
         try:
             app, token = await self._open.enter_async_context(self._doors.offline(self.config))
-        except LockHeld:
+        except StoreError as error:
+            if not isinstance(error.__cause__, LockHeld):
+                raise Refused(str(error)) from None
             settings = self.config.settings
             raise Refused(
                 f"a daemon has the store in {settings.state_dir} open, but no admin API answers at {settings.listen} "
-                "with our token. Is it starting, or was --config forgotten? See: journalctl -u syncd"
+                "with our token. Is it starting, or was `listen` changed since? See: journalctl -u syncd"
             ) from None
-        except StoreError as error:
-            raise Refused(str(error)) from None
         return await self._client_of("http://localhost", token, httpx.ASGITransport(app=app))
 
     async def _client_of(self, url: str, token: str, transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:

@@ -30,7 +30,7 @@ JAPANESE: Mapping[str, str] = {
 }
 
 
-def heading(column: str) -> str:
+def heading(column: str, between: str = " ") -> str:
     """The heading of a column: `on hand 実在庫`."""
     plain = column.replace("_", " ").replace("sku", "SKU")
-    return f"{plain} {JAPANESE[column]}" if column in JAPANESE else plain
+    return f"{plain}{between}{JAPANESE[column]}" if column in JAPANESE else plain

@@ -70,7 +70,8 @@ def sold(shown: Shown, units: int, earliest_us: int, latest_us: int, margin_us: 
         return shown
     if earliest_us > shown.base_us + margin_us:
         believed = shown.believed - units
-        return replace(shown, believed=max(0, believed), verify=shown.verify or believed < 0)
+        over = max(0, -believed)  # the page cannot show them missing: should they be put back, they explain it
+        return replace(shown, believed=max(0, believed), slack=shown.slack + over, verify=shown.verify or over > 0)
     known = min(units, shown.unread)
     left = shown.believed - known
     blurred = 0 if latest_us <= shown.base_us - margin_us else min(units - known, left)  # a page at 0 sells no more
@@ -149,9 +150,14 @@ def settle(shown: Shown) -> Finding:
 
 def wrote_change(shown: Shown, delta: int) -> Shown:
     """A relative write or a compare-and-set was accepted: the number moved by exactly `delta`."""
-    believed = None if shown.believed is None else max(0, shown.believed + delta)
     seen = None if shown.seen is None else shown.seen + delta
-    return replace(shown, believed=believed, seen=seen)
+    if shown.believed is None:
+        return replace(shown, seen=seen)
+    believed = shown.believed + delta
+    over = max(0, -believed)  # units came back that are not booked yet: they explain it
+    return replace(
+        shown, believed=max(0, believed), slack=shown.slack + over, verify=shown.verify or over > 0, seen=seen
+    )
 
 
 def wrote_number(

@@ -42,6 +42,8 @@ RuleTable = Mapping[tuple[str, int, int], int]
 
 def rule_of(table: RuleTable, rule: Rule, shop: int, sku: int) -> int | None:
     """The narrowest value that is set: shop × SKU, then SKU, then shop, then default."""
+    if not table:  # most shops set none, and this is asked several times for each listing
+        return None
     for scope in ((shop, sku), (0, sku), (shop, 0), (0, 0)):
         value = table.get((rule, *scope))
         if value is not None:
@@ -231,13 +233,19 @@ def _plan_fenced(
         number, unread = None, 0 if believed is None else shown.unread
         goal = max(0, target - unread)
         raises = believed is None or goal > believed
+        if relative is not None and believed is not None and target > believed:
+            if seen.reads_orders and seen.orders_began_us <= seen.raised_us:
+                return Need.ORDER_READ
+            rise = target - believed  # exact whatever the page shows now
+            return Plan(StockWrite(listing, relative, rise), rise, unread, fenced=True)
     if raises and seen.reads_orders and seen.orders_began_us <= seen.raised_us:
         return Need.ORDER_READ
     if goal == number:
         return Need.ORDER_READ  # it shows that already; what it sold is not booked yet
     if number is not None and Form.COMPARE_AND_SET in forms:
         return Plan(StockWrite(listing, Form.COMPARE_AND_SET, goal, number), goal - number, unread, fenced=True)
-    if number is not None and relative is not None and believed is not None and goal != 0:
+    plain_zero = goal == 0 and Form.ABSOLUTE in forms
+    if number is not None and relative is not None and believed is not None and not plain_zero:
         return Plan(StockWrite(listing, relative, goal - number), goal - number, unread, fenced=True)
     if Form.ABSOLUTE in forms:
         return Plan(StockWrite(listing, Form.ABSOLUTE, goal), goal - (believed or 0), unread, fenced=True)

@@ -68,7 +68,7 @@ def open_stock(conn: Connection, facts: Facts, items: Sequence[Item], now_us: in
     def change(place: Place) -> int:
         number, at_us = place.item.number, place.item.at_us
         if at_us is not None:
-            number -= _sold_since(conn, place, at_us - margin)
+            number += _adjusted_since(conn, place, at_us) - _sold_since(conn, place, at_us - margin)
         return ledger.opening(number, place.balance)
 
     def mark(place: Place) -> None:
@@ -139,8 +139,11 @@ def find_skus(conn: Connection, codes: Sequence[str]) -> dict[str, int]:
 
 def _near_codes(conn: Connection, code: str) -> list[str]:
     same = select(sku.c.code).where(func.lower(sku.c.code).in_([code.lower(), folded(code)])).limit(3)
-    begins = select(sku.c.code).where(sku.c.code.startswith(code[:3], autoescape=True)).order_by(sku.c.code).limit(200)
-    return [row[0] for query in (same, begins) for row in conn.execute(query)]
+    begins = [
+        select(sku.c.code).where(sku.c.code.startswith(some, autoescape=True)).order_by(sku.c.code).limit(200)
+        for some in (code[:3], code[:1])
+    ]
+    return [row[0] for query in (same, *begins) for row in conn.execute(query)]
 
 
 def find_location(known: dict[str, int], name: str | None) -> str:
@@ -222,9 +225,21 @@ def _sold_since(conn: Connection, place: Place, since_us: int) -> int:
     return sum(thaw(pieces).get(place.sku_id, 0) * units for pieces, units in conn.execute(query))
 
 
+def _adjusted_since(conn: Connection, place: Place, since_us: int) -> int:
+    """Pieces that staff added or took off after a time."""
+    query = select(func.coalesce(func.sum(entry.c.on_hand), 0)).where(
+        entry.c.sku_id == place.sku_id,
+        entry.c.location_id == place.location_id,
+        entry.c.kind == EntryKind.ADJUST.value,
+        entry.c.at_us > since_us,
+    )
+    return int(conn.execute(query).scalar_one())
+
+
 def _moved_since(conn: Connection, place: Place, since_us: int, margin_us: int) -> int:
     """Change of on hand since a time, without what had left the shelf before it but was booked after.
 
+    Openings and counts move no pieces: they correct a number, and those entered since are of an earlier time.
     A line first booked since is taken by what it has taken in all: its first entry may hold pieces that an
     opening had left out, which were on the shelf.
     """
@@ -234,6 +249,7 @@ def _moved_since(conn: Connection, place: Place, since_us: int, margin_us: int) 
         .outerjoin(order_line, order_line.c.id == entry.c.line_id)
         .outerjoin(orders, orders.c.id == order_line.c.order_id)
         .where(entry.c.sku_id == place.sku_id, entry.c.location_id == place.location_id, entry.c.at_us > since_us)
+        .where(entry.c.kind.not_in([EntryKind.OPENING.value, EntryKind.COUNT.value]))
     )
     total = 0
     lines: dict[int, tuple[int, int]] = {}

@@ -116,10 +116,18 @@ def settle_due(conn: Connection, facts: Facts, shop: ShopFacts, watermark_us: in
         if finding.drift < 0 and row.state == ListingState.OURS:
             _lowered_by_hand(conn, shop, row, finding.drift, adopted, now_us)
     listing_rows.save_shown(conn, rows)
+    _tell_open_calls(conn, rows)
     found.refreshed = refresh_listings(conn, facts, [row.id for row in rows], now_us, by_orders=True)
     if adopted:
         found.refreshed.add(_adopt(conn, facts, shop, adopted, now_us))
     return found
+
+
+def _tell_open_calls(conn: Connection, rows: Sequence[ListingRow]) -> None:
+    """A write under way over sales that were unread when it was planned: all of them are known by now."""
+    for call, _began_us in outbox.live_rows_of(conn, [row.id for row in rows]):
+        if call.unread:
+            outbox.note_meanwhile(conn, call.intent_id, call.position, old=call.unread, new=0, restocked=0)
 
 
 def _lowered_by_hand(

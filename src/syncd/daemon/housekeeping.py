@@ -16,7 +16,7 @@ from syncd.daemon.booking import book_overdue
 from syncd.daemon.hub import Hub, Shop, Status
 from syncd.daemon.supervisor import Runner
 from syncd.model import Lane, from_us, to_us
-from syncd.store import cleaning, outbox, reports, shops
+from syncd.store import cleaning, counts, outbox, shops
 from syncd.store.engine import Priority
 
 log = structlog.get_logger()
@@ -66,7 +66,7 @@ class Housekeeping:
 
     async def gauges(self) -> tuple[Mapping[str, Any], list[shops.ShopRow]]:
         """Bring the gauges that are read from the store up to date; also right before a scrape."""
-        status = await self.hub.store.read(reports.status)
+        status = await self.hub.store.read(counts.status)
         rows = await self.hub.store.read(shops.all_shops)
         self._gauges(status, rows)
         return status, rows

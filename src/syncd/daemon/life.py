@@ -27,6 +27,7 @@ from syncd.daemon.supervisor import Runner
 
 log = structlog.get_logger()
 HEARTBEAT_SECONDS = 5.0
+STOP_LOOK_SECONDS = 0.05
 STUCK_US = int((CALL_SECONDS + 120) * 1e6)
 
 
@@ -124,7 +125,6 @@ class Daemon:
         until_us = self.hub.clock.now_us() + int(seconds * 1e6)
         for runner in self.runners.values():
             runner.stop(until_us)
-        with anyio.move_on_after(seconds):
-            while any(runner.shop is not None for runner in self.runners.values()):
-                await self.hub.clock.sleep(0.05)
+        while self.hub.clock.now_us() < until_us and any(one.shop is not None for one in self.runners.values()):
+            await self.hub.clock.sleep(STOP_LOOK_SECONDS)
         log.info("daemon_stopped", open=[r.name for r in self.runners.values() if r.shop is not None])

@@ -45,6 +45,7 @@ class StockView:
     balances: dict[int, dict[int, stock.BalanceRow]]
     rules: dict[tuple[str, int, int], int]
     known: dict[tuple[int, tuple[int, ...]], Balance] = field(default_factory=dict)
+    pieces: dict[tuple[int, tuple[int, ...]], int] = field(default_factory=dict)
 
     def balance(self, sku: int, locations: tuple[int, ...]) -> Balance:
         found = self.known.get((sku, locations))
@@ -54,6 +55,18 @@ class StockView:
             found = self.known[sku, locations] = Balance(
                 sum(r.on_hand for r in some), sum(r.ordered for r in some), sum(r.allocated for r in some)
             )
+        return found
+
+    def sellable(self, sku: int, shop: ShopFacts, say: planner.Explain = planner.silent) -> int:
+        """Steps 1-4 of the chain; without rules they are the same for every shop of these locations."""
+        shared = not self.rules and say is planner.silent
+        found = self.pieces.get((sku, shop.location_ids)) if shared else None
+        if found is None:
+            found = planner.sellable(
+                sku, shop.id, lambda one: self.balance(one, shop.location_ids), self.parts, self.rules, say
+            )
+            if shared:
+                self.pieces[sku, shop.location_ids] = found
         return found
 
 
@@ -70,9 +83,7 @@ def target_of(row: ListingRow, shop: ShopFacts, have: StockView, say: planner.Ex
     """What a listing must show by the rule chain; None where we do not write it."""
     if row.sku_id is None or row.state != ListingState.OURS:
         return None
-    pieces = planner.sellable(
-        row.sku_id, shop.id, lambda sku: have.balance(sku, shop.location_ids), have.parts, have.rules, say
-    )
+    pieces = have.sellable(row.sku_id, shop, say)
     return planner.finish(pieces, row.sku_id, shop.id, row.pack, shop.most, have.rules, say)
 
 
@@ -134,6 +145,7 @@ def _follow(
 ) -> None:
     """Bring the outbox in line with targets and beliefs."""
     put: list[tuple[int, int, int, int, int, int]] = []
+    bump: list[int] = []
     drop: list[int] = []
     tick = planner.next_tick_us(now_us, facts.batch_us)
     for row, wish in pairs:
@@ -144,22 +156,23 @@ def _follow(
                 drop.append(row.id)
             continue
         lane = planner.lane_of(row.target or 0, row.told, shown)
-        if wish is not None and wish.lane == lane and row.id not in changed:
+        if wish is not None and wish.lane == lane:
+            if row.id in changed:
+                bump.append(row.id)
             continue
-        if lane is Lane.STOCKOUT and (wish is None or wish.lane != lane):
+        if lane is Lane.STOCKOUT:
             result.stockouts.add(row.shop_id)
         put.append((row.id, row.shop_id, *_wish(wish, lane, now_us, since_us, tick)))
     outbox.drop_wishes(conn, drop)
+    outbox.bump_wishes(conn, bump)
     outbox.put_wishes(conn, put)
 
 
 def _wish(wish: WishRow | None, lane: Lane, now_us: int, since_us: int, tick_us: int) -> tuple[int, int, int, int]:
-    """(lane, due, since, version) of a wish that is new or changed."""
+    """(lane, due, since, version) of a wish that is new or changes its lane."""
     due = now_us if lane is Lane.STOCKOUT else tick_us
     if wish is None:
         return lane, due, since_us, 1
-    if wish.lane == lane:
-        return lane, wish.due_us, wish.since_us, wish.version + 1
     return lane, min(due, wish.due_us), since_us if lane is Lane.STOCKOUT else wish.since_us, wish.version + 1
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
 
@@ -73,12 +73,19 @@ def fill_shelves(world: World, market: Market, key_of: KeyOf, rng: Random) -> No
 
 @dataclass(frozen=True, slots=True)
 class Flash:
-    """A flash sale: it begins after so many seconds, lasts so long, and brings so many buyers a second."""
+    """A flash sale: it begins after so many seconds (and again so much later), lasts so long, and brings so many
+    buyers a second.
+    """
 
     after_seconds: float
+    again_seconds: float = 120.0
     lasts_seconds: float = 5.0
     per_second: float = 20.0
     sku: str = FLASH
+
+    def is_on(self, second: float) -> bool:
+        """Whether it runs, so long after the crowd came."""
+        return 0 <= second % self.again_seconds - self.after_seconds < self.lasts_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +112,9 @@ class _Later:
 class Crowd:
     """Buyers at all shops. `run` buys until stopped; `step` is one visit."""
 
-    def __init__(self, world: World, visits: Mapping[str, float], clock: Clock, rng: Random, habits: Habits | None = None) -> None:
+    def __init__(
+        self, world: World, visits: Mapping[str, float], clock: Clock, rng: Random, habits: Habits | None = None
+    ) -> None:
         self.world = world
         self.clock = clock
         self.rng = rng
@@ -130,7 +139,7 @@ class Crowd:
             if seconds is not None and now >= seconds:
                 break
             flash = self.habits.flash
-            self.flash_on = flash.after_seconds <= now < flash.after_seconds + flash.lasts_seconds
+            self.flash_on = flash.is_on(now)
             rate = self.habits.per_second + (flash.per_second if self.flash_on else 0.0)
             await self.clock.sleep(self.rng.expovariate(rate))
             self.step()
@@ -161,7 +170,7 @@ class Crowd:
             wanted = self._choose(market, lines)
         return {key: 2 if self.rng.random() < self.habits.two_units else 1 for key in wanted}
 
-    def _choose(self, market: Market, lines: int) -> Sequence[str]:
+    def _choose(self, market: Market, lines: int) -> list[str]:
         keys, likes = self._shelves[market.name]
         return self.rng.choices(keys, likes, k=lines)
 

@@ -96,6 +96,8 @@ def _positional(positions: tuple[str, ...], names: tuple[str, ...], constants: d
         single = wanted[0]
         return lambda row: ((row + tail)[single],)
     pick = itemgetter(*wanted) if wanted else (lambda _row: ())
+    if not tail:
+        return pick
     return lambda row: pick(row + tail)
 
 

@@ -138,7 +138,7 @@ def listings_of_skus(conn: Connection, sku_ids: Sequence[int]) -> list[Pair]:
     """Every listing of these SKUs, on any shop, with its wish."""
     found: list[Pair] = []
     for some in chunks(sku_ids):
-        found.extend(to_pair(row) for row in conn.execute(_of_skus, {"skus": some}))
+        found.extend(map(to_pair, conn.execute(_of_skus, {"skus": some}).all()))
     return found
 
 
@@ -146,7 +146,7 @@ def pairs_by_id(conn: Connection, ids: Sequence[int]) -> list[Pair]:
     """Listings by row id with their wishes."""
     found: list[Pair] = []
     for some in chunks(ids):
-        found.extend(to_pair(row) for row in conn.execute(_by_id_with_wish, {"ids": some}))
+        found.extend(map(to_pair, conn.execute(_by_id_with_wish, {"ids": some}).all()))
     return found
 
 

@@ -41,6 +41,9 @@ def _upsert(dialect: str) -> Insert:
 
 
 _put = Prepared(_upsert, *WISH)
+_bump = Prepared(
+    update(outbox).where(outbox.c.listing_id == bindparam("b_id")).values(version=outbox.c.version + 1), "b_id"
+)
 _drop = Prepared(delete(outbox).where(outbox.c.listing_id == bindparam("b_id")), "b_id")
 _later = Prepared(
     update(outbox)
@@ -57,6 +60,12 @@ def put_wishes(conn: Connection, rows: Sequence[tuple[int, int, int, int, int, i
     """Upsert wishes (listing, shop, lane, due, since, version)."""
     if rows:
         _put.many(conn, list(rows))
+
+
+def bump_wishes(conn: Connection, listing_ids: Sequence[int]) -> None:
+    """These wishes want another number now, in their old place: no index is touched."""
+    if listing_ids:
+        _bump.many(conn, [(one,) for one in listing_ids])
 
 
 def drop_wishes(conn: Connection, listing_ids: Sequence[int]) -> None:

@@ -13,9 +13,7 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    FromClause,
     Select,
-    TextClause,
     func,
     literal_column,
     or_,
@@ -24,7 +22,6 @@ from sqlalchemy import (
     union,
 )
 
-from syncd.model import ListingState
 from syncd.store.orders import chunks
 from syncd.store.schema import (
     alarm,
@@ -52,9 +49,9 @@ NOTHING: ColumnElement[str] = literal_column("''")
 
 _free = balance.c.on_hand - balance.c.allocated - balance.c.ordered
 _held_line = order_line.c.b_held > literal_column("0")
-_doubtful = text("(listing.verify = 1 OR listing.doubt_us IS NOT NULL) AND listing.doubt_us IS NOT NULL")
+doubtful = text("(listing.verify = 1 OR listing.doubt_us IS NOT NULL) AND listing.doubt_us IS NOT NULL")
 _in_id_order: ColumnElement[int] = literal_column("+listing.shop_id")  # not by the (shop, key) index, then sorted
-_wrong = union(select(outbox.c.listing_id), select(listing.c.id).where(_doubtful))
+wrong = union(select(outbox.c.listing_id), select(listing.c.id).where(doubtful))
 
 
 def sku_list(conn: Connection, query: str = "", *, limit: int = PAGE, after_id: int = 0) -> Report:
@@ -71,19 +68,21 @@ def sku_list(conn: Connection, query: str = "", *, limit: int = PAGE, after_id: 
         .group_by(some.c.id, some.c.code, some.c.name)
         .order_by(some.c.id)
     )
-    return [_with_free(row) for row in _rows(conn, found)]
+    return [_with_free(row) for row in rows_of(conn, found)]
 
 
-def stock_rows(conn: Connection, codes: Sequence[str] | None = None, *, limit: int = PAGE, after_id: int = 0) -> Report:
+def stock_rows(
+    conn: Connection, codes: Sequence[str] | None = None, *, limit: int = PAGE, after_id: int = 0
+) -> Report:
     """SKUs with stock per location, their parts if they are bundles, and the bundles they are part of.
 
     Given codes: those that exist, all of them. Else: a page of all SKUs.
     """
     head = select(sku.c.id, sku.c.code, sku.c.name).order_by(sku.c.id)
     if codes is None:
-        found = _rows(conn, head.where(sku.c.id > after_id).limit(limit))
+        found = rows_of(conn, head.where(sku.c.id > after_id).limit(limit))
     else:
-        found = [row for some in chunks(codes) for row in _rows(conn, head.where(sku.c.code.in_(some)))]
+        found = [row for some in chunks(codes) for row in rows_of(conn, head.where(sku.c.code.in_(some)))]
     by_id = {row["id"]: row | {"locations": [], "parts": {}, "part_of": {}} for row in found}
     for some in chunks(list(by_id)):
         _add_locations(conn, by_id, some)
@@ -101,7 +100,7 @@ def _add_locations(conn: Connection, by_id: dict[int, dict[str, Any]], ids: Sequ
         .where(balance.c.sku_id.in_(ids))
         .order_by(balance.c.sku_id, balance.c.location_id)
     )
-    for row in _rows(conn, query):
+    for row in rows_of(conn, query):
         del row["location_id"]
         by_id[row.pop("sku_id")]["locations"].append(_with_free(row))
 
@@ -147,8 +146,8 @@ def listing_rows(
     if state is not None:
         found = found.where(listing.c.state == state)
     if wrong_only:
-        found = found.where(listing.c.id.in_(_wrong))
-    return _rows(conn, found)
+        found = found.where(listing.c.id.in_(wrong))
+    return rows_of(conn, found)
 
 
 def orders_rows(
@@ -174,7 +173,7 @@ def orders_rows(
         found = found.where(orders.c.open == ONE)
     if number is not None:  # a shop at a time: the unique index begins with the shop
         found = found.where(orders.c.number == number, orders.c.shop_id.in_(select(shop.c.id)))
-    by_id = {row["id"]: row | {"lines": []} for row in _rows(conn, found)}
+    by_id = {row["id"]: row | {"lines": []} for row in rows_of(conn, found)}
     for line in _lines(conn, list(by_id)):
         by_id[line.pop("order_id")]["lines"].append(line)
     return list(by_id.values())
@@ -186,7 +185,7 @@ def _lines(conn: Connection, order_ids: Sequence[int]) -> Report:
     )
     lines: Report = []
     for some in chunks(order_ids):
-        lines += _rows(conn, query.where(order_line.c.order_id.in_(some)).order_by(order_line.c.id))
+        lines += rows_of(conn, query.where(order_line.c.order_id.in_(some)).order_by(order_line.c.id))
     frozen = [pieces_of(line["pieces"]) for line in lines]
     codes = _codes(conn, (each for pieces in frozen for each in pieces))
     for line, pieces in zip(lines, frozen, strict=True):
@@ -200,7 +199,7 @@ def short_orders(conn: Connection, *, limit: int = PAGE) -> Report:
 
     `pieces` is how many pieces of the SKU the order cannot get.
     """
-    missing = {row["sku_id"]: -row["free"] for row in _rows(conn, _oversold())}
+    missing = {row["sku_id"]: -row["free"] for row in rows_of(conn, oversold())}
     codes = _codes(conn, missing)
     when = func.coalesce(orders.c.placed_us, orders.c.first_us)
     columns = (orders.c.id, shop.c.name, orders.c.number, when, order_line.c.line, order_line.c.pieces)
@@ -252,8 +251,8 @@ def entry_rows(
     if code is not None:
         found = found.where(entry.c.sku_id == select(sku.c.id).where(sku.c.code == code).scalar_subquery())
     if after_id is None:
-        return _rows(conn, found.where(entry.c.id < before_id).order_by(entry.c.id.desc()))
-    return _rows(conn, found.where(entry.c.id > after_id).order_by(entry.c.id))
+        return rows_of(conn, found.where(entry.c.id < before_id).order_by(entry.c.id.desc()))
+    return rows_of(conn, found.where(entry.c.id > after_id).order_by(entry.c.id))
 
 
 def outbox_rows(conn: Connection, shop_name: str | None = None, *, limit: int = PAGE, offset: int = 0) -> Report:
@@ -268,7 +267,7 @@ def outbox_rows(conn: Connection, shop_name: str | None = None, *, limit: int = 
         .limit(limit)
         .offset(offset)
     )
-    return _rows(conn, found if shop_name is None else found.where(outbox.c.shop_id == _shop(shop_name)))
+    return rows_of(conn, found if shop_name is None else found.where(outbox.c.shop_id == _shop(shop_name)))
 
 
 def intents_rows(conn: Connection, shop_name: str | None = None, *, limit: int = PAGE, after_id: int = 0) -> Report:
@@ -282,11 +281,11 @@ def intents_rows(conn: Connection, shop_name: str | None = None, *, limit: int =
     )
     if shop_name is not None:
         found = found.where(intent.c.shop_id == _shop(shop_name))
-    by_id = {row["id"]: row | {"rows": []} for row in _rows(conn, found)}
+    by_id = {row["id"]: row | {"rows": []} for row in rows_of(conn, found)}
     rows = select(listing.c.key, *_but(intent_row, "listing_id")).join(listing, listing.c.id == intent_row.c.listing_id)
     for some in chunks(list(by_id)):
         mine = rows.where(intent_row.c.intent_id.in_(some)).order_by(intent_row.c.intent_id, intent_row.c.position)
-        for row in _rows(conn, mine):
+        for row in rows_of(conn, mine):
             by_id[row.pop("intent_id")]["rows"].append(row)
     return list(by_id.values())
 
@@ -300,97 +299,12 @@ def alarm_rows(conn: Connection, *, open_only: bool = True, limit: int = PAGE, b
         .order_by(alarm.c.id.desc())
         .limit(limit)
     )
-    return _rows(conn, found.where(alarm.c.cleared_us.is_(None)) if open_only else found)
+    return rows_of(conn, found.where(alarm.c.cleared_us.is_(None)) if open_only else found)
 
 
 def audit_rows(conn: Connection, *, limit: int = PAGE, before_id: int = NEWEST) -> Report:
     """Who changed what, newest first."""
-    return _rows(conn, select(audit).where(audit.c.id < before_id).order_by(audit.c.id.desc()).limit(limit))
-
-
-_open_alarms = select(alarm.c.kind, func.count()).where(alarm.c.cleared_us.is_(None)).group_by(alarm.c.kind)
-
-
-def status(conn: Connection) -> dict[str, Any]:
-    """The counts of a status page: orders, what waits per shop and lane, doubts, oversold SKUs, listings by state.
-
-    Looks at every listing once: for a page or a scrape, not for a loop.
-    """
-    return {
-        "orders_booked": _count(conn, orders),
-        "orders_open": _count(conn, orders, orders.c.open == ONE),
-        "unbooked_lines": _count(conn, order_line, order_line.c.pieces == NOTHING),
-        "outbox": outbox_counts(conn),
-        "doubts": _count(conn, listing, _doubtful),
-        "oversold_skus": _count(conn, _oversold().subquery()),
-        "oversold_pieces": oversold_pieces(conn),
-        "alarms": {row[0]: row[1] for row in conn.execute(_open_alarms)},
-        "per_shop": shop_counts(conn),
-        "listings": listing_counts(conn),
-        "wrong_listings": _count(conn, _wrong.subquery()),
-        "held_listings": _count(conn, listing, listing.c.held != NOTHING),
-        "open_intents": _count(conn, intent, intent.c.state != DONE),
-        "open_alarms": _count(conn, alarm, alarm.c.cleared_us.is_(None)),
-    }
-
-
-def oversold_pieces(conn: Connection) -> int:
-    """Pieces missing over every SKU and location that is short."""
-    free = balance.c.on_hand - balance.c.allocated - balance.c.ordered
-    short: ColumnElement[bool] = literal_column("on_hand - allocated - ordered < 0")
-    return -int(conn.execute(select(func.sum(free)).where(short)).scalar() or 0)
-
-
-def shop_counts(conn: Connection) -> Report:
-    """Per shop: doubts, held listings, lines without a SKU, calls under way."""
-    live: ColumnElement[bool] = literal_column("state <> 'done'")
-    counted = (
-        ("doubts", select(listing.c.shop_id, func.count()).where(_doubtful).group_by(listing.c.shop_id)),
-        ("held", select(listing.c.shop_id, func.count()).where(listing.c.held != NOTHING).group_by(listing.c.shop_id)),
-        (
-            "unbooked_lines",
-            select(orders.c.shop_id, func.count())
-            .join(order_line, order_line.c.order_id == orders.c.id)
-            .where(order_line.c.pieces == NOTHING)
-            .group_by(orders.c.shop_id),
-        ),
-        ("open_intents", select(intent.c.shop_id, func.count()).where(live).group_by(intent.c.shop_id)),
-    )
-    rows = {
-        each.id: {"shop": each.name, **dict.fromkeys((name for name, _ in counted), 0)}
-        for each in conn.execute(select(shop.c.id, shop.c.name))
-    }
-    for name, query in counted:
-        for shop_id, count in conn.execute(query):
-            rows[shop_id][name] = count
-    return list(rows.values())
-
-
-def outbox_counts(conn: Connection) -> Report:
-    """Per shop and lane: how many wait, and since when the oldest."""
-    return _rows(
-        conn,
-        select(
-            shop.c.name.label("shop"),
-            outbox.c.lane,
-            func.count().label("count"),
-            func.min(outbox.c.since_us).label("oldest_since_us"),
-        )
-        .join(shop, shop.c.id == outbox.c.shop_id)
-        .group_by(shop.c.name, outbox.c.lane)
-        .order_by(shop.c.name, outbox.c.lane),
-    )
-
-
-def listing_counts(conn: Connection) -> Report:
-    """Per shop: listings of each state, each state named even at 0."""
-    shops = conn.execute(select(shop.c.id, shop.c.name).order_by(shop.c.name)).all()
-    zero = dict.fromkeys((state.value for state in ListingState), 0)
-    by_id: dict[int, dict[str, Any]] = {each.id: {"shop": each.name, **zero} for each in shops}
-    grouped = select(listing.c.shop_id, listing.c.state, func.count()).group_by(listing.c.shop_id, listing.c.state)
-    for shop_id, state, count in conn.execute(grouped):
-        by_id[shop_id][state] = count
-    return list(by_id.values())
+    return rows_of(conn, select(audit).where(audit.c.id < before_id).order_by(audit.c.id.desc()).limit(limit))
 
 
 def pieces_of(frozen: str) -> dict[int, int]:
@@ -398,7 +312,7 @@ def pieces_of(frozen: str) -> dict[int, int]:
     return {int(each): int(count) for each, _, count in (item.partition(":") for item in frozen.split(",") if item)}
 
 
-def _oversold() -> Select[Any]:
+def oversold() -> Select[Any]:
     """SKUs whose free stock, over all locations, is below zero: one of them must be, which an index can tell."""
     below = select(balance.c.sku_id).where(_free < literal_column("0"))
     free = func.sum(_free)
@@ -429,9 +343,5 @@ def _with_free(row: dict[str, Any]) -> dict[str, Any]:
     return row | {"free": row["on_hand"] - row["allocated"] - row["ordered"]}
 
 
-def _rows(conn: Connection, query: Select[Any]) -> Report:
+def rows_of(conn: Connection, query: Select[Any]) -> Report:
     return [dict(row) for row in conn.execute(query).mappings()]
-
-
-def _count(conn: Connection, rows: FromClause, *where: ColumnElement[bool] | TextClause) -> int:
-    return int(conn.execute(select(func.count()).select_from(rows).where(*where)).scalar() or 0)

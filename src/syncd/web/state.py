@@ -14,7 +14,7 @@ from syncd.daemon.desk_answers import NotFound, names
 from syncd.daemon.hub import Shop, Status
 from syncd.model import Lane
 from syncd.sdk.channel import Capabilities
-from syncd.store import reports
+from syncd.store import counts as rows
 from syncd.store.engine import StoreError
 from syncd.store.shops import ShopRow, all_shops
 from syncd.web.context import WebContext
@@ -37,10 +37,10 @@ class Known:
 def known_shops(conn: Connection) -> dict[str, Known]:
     """Every shop ever configured, by name."""
     found = {row.name: Known(row) for row in all_shops(conn)}
-    for one in reports.outbox_counts(conn):
+    for one in rows.outbox_counts(conn):
         found[one["shop"]].waiting[Lane(one["lane"]).name.lower()] = one["count"]
         found[one["shop"]].oldest_us.append(one["oldest_since_us"])
-    for one in reports.shop_counts(conn):
+    for one in rows.shop_counts(conn):
         found[one["shop"]].counts = {name: value for name, value in one.items() if name != "shop"}
     return found
 
@@ -48,7 +48,7 @@ def known_shops(conn: Connection) -> dict[str, Known]:
 async def status(context: WebContext) -> dict[str, Any]:
     """The whole daemon on one page."""
     store = context.hub.store
-    counts = await store.read(reports.status)
+    counts = await store.read(rows.status)
     plain = {name: value for name, value in counts.items() if not isinstance(value, list | dict)}
     return {
         "version": context.version,
