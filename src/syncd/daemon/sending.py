@@ -24,6 +24,9 @@ from syncd.store.listings import ListingRow, Pair
 from syncd.store.outbox import IntentRow
 from syncd.store.shops import raise_alarm
 
+OVERTAKEN_US = 2_000_000
+"""A write to 0 that overtook an open one is sent again so much later, at the soonest."""
+
 
 @dataclass(slots=True)
 class Agenda:
@@ -174,7 +177,7 @@ def settle_call(
             done.count("rejected")
         elif outcome is None:
             if report.unreported is Unreported.UNSURE:
-                _doubt(listing, row, ended_us)
+                _unsure(listing, row, ended_us)
             done.count("unreported")
         else:
             done.count("pending")
@@ -194,12 +197,13 @@ def settle_call(
 def _accepted(conn: Connection, listing: ListingRow, row: IntentRow, outcome: Accepted, ended_us: int) -> None:
     form, shown = Form(row.form), shown_of(listing)
     if form is Form.ABSOLUTE and row.quantity == 0:
-        overtaken = any(
-            other.listing_id == listing.id and other.intent_id != row.intent_id
-            for other, _ in outbox.live_rows_of(conn, [listing.id])
-        )
-        if shown.in_doubt or overtaken:  # which write lands last is unknown: written again after the dead time
-            until = shown.doubt_us or ended_us
+        live = outbox.live_rows_of(conn, [listing.id])
+        overtaken = any(other.intent_id != row.intent_id for other, _ in live)
+        began_us = max((began for other, began in live if other.intent_id == row.intent_id), default=ended_us)
+        # A doubt that was dead before this call began can land no more: then this 0 is the last word.
+        if overtaken or (shown.doubt_us is not None and shown.doubt_us > began_us):
+            # which write lands last is unknown: written again after the dead time
+            until = max(shown.doubt_us or 0, ended_us + OVERTAKEN_US)
             put_shown(listing, fence.doubted(shown, 0, until))
             outbox.put_off(conn, [(until, listing.id)])
             return
@@ -246,6 +250,14 @@ def _again_later(conn: Connection, listing: ListingRow, now_us: int) -> None:
     attempts = pairs[0][1].attempts + 1 if pairs and pairs[0][1] is not None else 1
     wait = back_off_seconds(attempts, first=30.0, longest=3600.0)
     outbox.put_off(conn, [(now_us + int(wait * 1e6), listing.id)])
+
+
+def _unsure(listing: ListingRow, row: IntentRow, ended_us: int) -> None:
+    """The call is over and perhaps took this row. A compare-and-set is harmless to repeat: it is read, not doubted."""
+    if Form(row.form) is Form.COMPARE_AND_SET:
+        put_shown(listing, replace(shown_of(listing), verify=True))
+    else:
+        _doubt(listing, row, ended_us)
 
 
 def _doubt(listing: ListingRow, row: IntentRow, dead_us: int) -> None:

@@ -80,7 +80,7 @@ class Flash:
     after_seconds: float
     again_seconds: float = 120.0
     lasts_seconds: float = 5.0
-    per_second: float = 20.0
+    per_second: float = 8.0
     sku: str = FLASH
 
     def is_on(self, second: float) -> bool:
