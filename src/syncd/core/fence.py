@@ -19,6 +19,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 GRAIN_US = 1_000_000
+FLIGHT_US = 60_000_000
+"""How long before its answer a write may have taken effect: only what is older than that was before it for certain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,8 @@ def sold(shown: Shown, units: int, earliest_us: int, latest_us: int, margin_us: 
         return replace(shown, believed=max(0, believed), slack=shown.slack + over, verify=shown.verify or over > 0)
     known = min(units, shown.unread)
     left = shown.believed - known
-    blurred = 0 if latest_us <= shown.base_us - margin_us else min(units - known, left)  # a page at 0 sells no more
+    before = latest_us <= shown.base_us - FLIGHT_US - margin_us
+    blurred = 0 if before else min(units - known, left)  # a page at 0 sells no more
     return replace(
         shown,
         believed=left,
@@ -92,7 +95,7 @@ def restocked(shown: Shown, units: int, earliest_us: int, latest_us: int, margin
     if shown.seen is not None and latest_us > shown.seen_us - margin_us:
         sure = certain and earliest_us > shown.seen_us + margin_us
         shown = replace(shown, seen_sold=shown.seen_sold - units, seen_slack=shown.seen_slack + (0 if sure else units))
-    if shown.believed is None or latest_us < shown.base_us - margin_us:
+    if shown.believed is None or latest_us < shown.base_us - FLIGHT_US - margin_us:
         return shown
     blurred = not certain or earliest_us <= shown.base_us + margin_us
     return replace(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
 import structlog
+from sqlalchemy import Connection
 
 from syncd.core.planner import next_tick_us
 from syncd.daemon.findings import Found, take_reading
@@ -20,13 +21,14 @@ from syncd.model import Lane
 from syncd.sdk.channel import Accepted, Form, Pending, Reason, Rejected, StockWrite, WriteReport, WriteRoute
 from syncd.sdk.errors import CallRefused, ChannelError, InDoubt
 from syncd.store import outbox
-from syncd.store.engine import Priority, StoreFull
+from syncd.store.engine import Priority, StoreBusy, StoreFull
 
 log = structlog.get_logger()
 READ_LEAD_SECONDS = 0.25
 """A fenced call starts its reads so long before its slot."""
 COLLECT_SECONDS = 5.0
 REPEATS = 2
+SETTLE_AGAIN_SECONDS = 2.0
 
 
 @dataclass(slots=True)
@@ -205,9 +207,8 @@ class Dispatcher:
             await self._settle(partial(undo_call, facts=hub.facts, intent_id=intent_id, note=str(error)))
             raise
         ended_us = hub.clock.now_us()
-        done = await hub.store.tx(
-            lambda conn: settle_call(conn, hub.facts, self.shop.facts, intent_id, report, ended_us),
-            priority=Priority.URGENT,
+        done = await self._keep(
+            lambda conn: settle_call(conn, hub.facts, self.shop.facts, intent_id, report, ended_us)
         )
         self._measure(agenda, done, report, began_us, ended_us)
         hub.wake_writers(done.refreshed)
@@ -227,11 +228,18 @@ class Dispatcher:
                 await self.hub.clock.sleep(float(repeat))
 
     async def _settle(self, settle: partial[Settled]) -> None:
-        done = await self.hub.store.tx(
-            lambda conn: settle(conn, now_us=self.hub.clock.now_us()), priority=Priority.URGENT
-        )
+        done = await self._keep(lambda conn: settle(conn, now_us=self.hub.clock.now_us()))
         for outcome, count in done.outcomes.items():
             self.hub.metrics.push_items.labels(self.shop.name, outcome).inc(count)
+
+    async def _keep(self, settle: Callable[[Connection], Settled]) -> Settled:
+        """Settle a call that was made, however long the disk stays full: what we know of it must not be lost."""
+        while True:
+            try:
+                return await self.hub.store.tx(settle, priority=Priority.URGENT)
+            except (StoreFull, StoreBusy) as error:
+                log.error("settling_waits", shop=self.shop.name, error=str(error))
+                await self.hub.clock.sleep(SETTLE_AGAIN_SECONDS)
 
     def _measure(self, agenda: Agenda, done: Settled, report: WriteReport, began_us: int, ended_us: int) -> None:
         metrics, name = self.hub.metrics, self.shop.name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from operator import itemgetter
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, insert, or_, select, text, update
 
@@ -217,9 +218,9 @@ def save_shown(conn: Connection, rows: Sequence[ListingRow]) -> None:
 
 
 def save_targets(conn: Connection, rows: Sequence[tuple[int | None, int]]) -> None:
-    """Write (target, listing)."""
+    """Write (target, listing), in the order of the table: neighbours share a page."""
     if rows:
-        _save_target.many(conn, list(rows))
+        _save_target.many(conn, sorted(rows, key=itemgetter(1)))
 
 
 def save_told(conn: Connection, rows: Sequence[tuple[int, int, int]]) -> None:

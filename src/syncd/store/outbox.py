@@ -59,13 +59,13 @@ _alone = Prepared(
 def put_wishes(conn: Connection, rows: Sequence[tuple[int, int, int, int, int, int]]) -> None:
     """Upsert wishes (listing, shop, lane, due, since, version)."""
     if rows:
-        _put.many(conn, list(rows))
+        _put.many(conn, sorted(rows))
 
 
 def bump_wishes(conn: Connection, listing_ids: Sequence[int]) -> None:
     """These wishes want another number now, in their old place: no index is touched."""
     if listing_ids:
-        _bump.many(conn, [(one,) for one in listing_ids])
+        _bump.many(conn, [(one,) for one in sorted(listing_ids)])
 
 
 def drop_wishes(conn: Connection, listing_ids: Sequence[int]) -> None:
@@ -87,15 +87,20 @@ def send_alone(conn: Connection, rows: Sequence[tuple[int, int]]) -> None:
 
 
 def _open_for_writing() -> tuple[ColumnElement[bool], ...]:
-    """Conditions of a wish that does not wait for a person or for an earlier write; a write to 0 may overtake."""
-    blocked = exists().where(intent_row.c.listing_id == listing.c.id, intent_row.c.live == 1)
+    """Conditions of a wish that does not wait for a person or for an earlier write.
+
+    A write to 0 may overtake an open write, but not another write to 0 whose result is still to come.
+    """
+    live = (intent_row.c.listing_id == listing.c.id, intent_row.c.live == 1)
+    blocked = exists().where(*live)
+    zeroed = exists().where(*live, intent_row.c.quantity == 0, intent_row.c.form == "absolute")
     lowers = and_(listing.c.held.like("lowered%"), listing.c.target < listing.c.believed)
     zero = listing.c.target == 0
     return (
         listing.c.state == "ours",
         listing.c.sync == 1,
         or_(listing.c.held == "", lowers),
-        or_(~blocked, zero),
+        or_(~blocked, and_(zero, ~zeroed)),
         or_(listing.c.doubt_us.is_(None), zero),
     )
 
