@@ -102,7 +102,7 @@ def run(orders: int = ORDERS) -> Result:
 async def _run(folder: Path, clock: Clock, orders: int) -> Result:
     names = [f"shop-{i:02d}" for i in range(SHOPS)]
     store = open_store(folder / "syncd.sqlite", clock)
-    await store.tx(lambda conn: fill(conn, names, SKUS, [10_000] * SKUS, clock.now_us(), channel="memory"))
+    await store.tx(lambda conn: fill(conn, dict.fromkeys(names, "memory"), [10_000] * SKUS, clock.now_us()))
     await store.aclose()
     shutil.copy(folder / "syncd.sqlite", folder / "plain.sqlite")
     plain, written, rng = Plain(folder / "plain.sqlite"), Written(), Random(7)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sqlalchemy import Connection, insert
@@ -30,20 +30,19 @@ def open_store(path: Path, clock: Clock) -> Store:
     return Store.open(path, clock=clock)
 
 
-def fill(conn: Connection, names: Sequence[str], skus: int, pieces: Iterable[int], now_us: int, *, channel: str) -> None:
-    """SKUs with so many pieces each, and a listing of each SKU in each shop; ids of SKUs begin at 1, in order.
+def fill(conn: Connection, channels: Mapping[str, str], counts: Sequence[int], now_us: int) -> None:
+    """SKUs with so many pieces each, and a listing of each SKU in each shop (name -> channel).
 
-    Listings of one SKU lie far apart in the table, shop by shop, as imports leave them.
+    Ids of SKUs begin at 1, in order. Listings of one SKU lie far apart in the table, shop by shop, as imports do.
     """
-    before_us = now_us - DAY_US
+    before_us, skus = now_us - DAY_US, len(counts)
     main = stock.location_ids(conn, ["main"])["main"]
-    counts = list(pieces)
     for start in range(0, skus, AT_ONCE):
         some = range(start, min(skus, start + AT_ONCE))
         conn.execute(insert(sku), [{"code": sku_code(i), "name": "", "created_us": before_us} for i in some])
         stock.add_to_balances(conn, [(i + 1, main, counts[i], 0, 0, before_us) for i in some])
     columns = "shop_id, key, sku_id, target, believed, base_us, told, told_us"
-    for name in names:
+    for name, channel in channels.items():
         shop_id = shops.ensure_shop(conn, name, channel).id
         for start in range(0, skus, AT_ONCE):
             conn.exec_driver_sql(

@@ -90,7 +90,7 @@ async def _run(folder: Path, clock: Clock) -> Result:
 async def _open(folder: Path, listings: int, clock: Clock) -> Catalogue:
     names, skus = [f"shop-{i:02d}" for i in range(SHOPS)], listings // SHOPS
     store = open_store(folder / f"{listings}.sqlite", clock)
-    await store.tx(lambda conn: fill(conn, names, skus, [10_000] * skus, clock.now_us(), channel="memory"))
+    await store.tx(lambda conn: fill(conn, dict.fromkeys(names, "memory"), [10_000] * skus, clock.now_us()))
     return Catalogue(store, listings, clock)
 
 

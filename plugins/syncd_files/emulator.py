@@ -182,8 +182,14 @@ class FilesEmulator(Emulator):
 
     def _orders_are_read(self) -> None:
         now = self._listed_at
-        if not self._unread and not any(self._visible(number, now) for number in self._dirty):
+        late = () if self._shown_by_files else self._dirty
+        if not self._unread and not any(self._visible(number, now) for number in late):
             self.market.read_orders_began(now)
+
+    @property
+    def _shown_by_files(self) -> bool:
+        """Behind a real server `settle` runs when it can: an order is visible once its file lies there."""
+        return isinstance(self.tree, DiskTree)
 
     # -- the mall's own work -------------------------------------------------------------------------------------
 
@@ -284,6 +290,9 @@ class FilesEmulator(Emulator):
             return
         for number in due:
             del self._dirty[number]
+            order = self.market.orders[number]
+            if self._shown_by_files and order.delivered_at is None:
+                order.visible_at = max(order.visible_at, now)
         self._files_made += 1
         name = f"orders_{now.astimezone(TOKYO):%Y%m%d%H%M%S}_{self._files_made:05d}.csv"
         orders = [self.market.orders[number] for number in due]

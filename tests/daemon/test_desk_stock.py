@@ -51,8 +51,11 @@ def one_shop(conn: Connection, *codes: str, **more: Any) -> tuple[Facts, ShopFac
     ids = stock.add_skus(conn, [(code, "") for code in codes], START_US)
     listings.add_listings(
         conn,
-        [{"shop_id": shop.id, "key": code, "sku_id": one, "pack": 1, "state": "ours", "name": ""} for code, one in ids.items()],
-    )  # fmt: skip
+        [
+            {"shop_id": shop.id, "key": code, "sku_id": one, "pack": 1, "state": "ours", "name": ""}
+            for code, one in ids.items()
+        ],
+    )
     return facts, shop, ids
 
 
@@ -86,7 +89,11 @@ class Sale:
         off = self.cancelled is not None and self.cancelled <= at
         changed = max(one for one in (self.placed, self.left, self.cancelled) if one is not None and one <= at)
         line = LineState(
-            line="1", listing="mug", ordered=self.units, shipped=self.units if gone else 0, cancelled=self.units if off else 0
+            line="1",
+            listing="mug",
+            ordered=self.units,
+            shipped=self.units if gone else 0,
+            cancelled=self.units if off else 0,
         )
         return OrderState(
             number=number,
@@ -112,7 +119,9 @@ class Shelf:
         return SHELF - sum(one.units for one in self.sales if one.left is not None and one.left <= at)
 
     def sellable(self, at: int) -> int:
-        taken = (one for one in self.sales if one.placed <= at and not (one.cancelled is not None and one.cancelled <= at))
+        taken = (
+            one for one in self.sales if one.placed <= at and not (one.cancelled is not None and one.cancelled <= at)
+        )
         return SHELF - sum(one.units for one in taken)
 
 
@@ -241,8 +250,16 @@ Deed = Callable[[Connection, Facts], object]
     [
         (lambda c, f: open_stock(c, f, [Item("mog", 1)], 1, "t"), NotFound, "unknown SKU: mog .did you mean mug"),
         (lambda c, f: open_stock(c, f, [Item("mug", -1)], 1, "t"), Refused, "mug: -1"),
-        (lambda c, f: open_stock(c, f, [Item("mug", 1), Item("mug", 2)], 1, "t"), Refused, "mug at main is named twice"),
-        (lambda c, f: open_stock(c, f, [Item("mug", 1, "mian")], 1, "t"), Refused, "no location mian .did you mean main"),
+        (
+            lambda c, f: open_stock(c, f, [Item("mug", 1), Item("mug", 2)], 1, "t"),
+            Refused,
+            "mug at main is named twice",
+        ),
+        (
+            lambda c, f: open_stock(c, f, [Item("mug", 1, "mian")], 1, "t"),
+            Refused,
+            "no location mian .did you mean main",
+        ),
         (lambda c, f: open_stock(c, f, [], 1, "t"), Refused, "no items"),
         (lambda c, f: adjust_stock(c, f, [Item("mug", 0)], 1, "t"), Refused, "by 0"),
     ],

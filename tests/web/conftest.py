@@ -30,7 +30,7 @@ from syncd.testing.world import World
 from syncd.web.context import ShopActions, TokenVerifier, WebContext
 from syncd.web.routes import build_app
 
-TOKEN = "the-token-of-the-test"  # noqa: S105
+TOKEN = "the-token-of-the-test"
 T = TypeVar("T")
 
 
@@ -71,8 +71,8 @@ class Site:
         for name in ("shop-a", "shop-b"):
             items = [{"key": code, "sku": code} for code in numbers]
             await self.post("/listings", {"shop": name, "items": items})
-        items = [{"sku": code, "number": number} for code, number in numbers.items()]
-        await self.post("/stock/set", {"items": items})
+        shelf = [{"sku": code, "number": number} for code, number in numbers.items()]
+        await self.post("/stock/set", {"items": shelf})
 
     async def order(self, name: str, number: str, listing: str, units: int, **more: Any) -> None:
         """An order of a shop, read and booked."""
@@ -100,8 +100,14 @@ def _shop(hub: Hub, world: World, name: str) -> Shop:
     facts = ShopFacts(id=row.id, name=name, location_ids=(main,), reads_stock=True, writes=Writes.ON)
     hub.metrics.shop(name)
     shop = Shop(
-        facts, "memory", Running(name, channel, hub.clock, hub.metrics), capabilities, Budgets(hub.clock).limiter(), 60.0, 3600.0
-    )  # fmt: skip
+        facts=facts,
+        channel="memory",
+        running=Running(name, channel, hub.clock, hub.metrics),
+        capabilities=capabilities,
+        limiter=Budgets(hub.clock).limiter(),
+        poll_seconds=60.0,
+        reconcile_seconds=3600.0,
+    )
     shop.status = Status.RUNNING
     hub.shops[shop.id], hub.facts.shops[shop.id] = shop, facts
     return shop
@@ -115,7 +121,7 @@ async def site() -> AsyncIterator[Site]:
     hub = Hub(store, clock, Facts(), Metrics(version="test", clock=clock), Random(7))
     for name in ("shop-a", "shop-b"):
         _shop(hub, world, name)
-    store._raw.commit() if store._raw.in_transaction else None
+    store._conn.commit()
     asked: list[tuple[str, str | None]] = []
 
     def asks(what: str) -> Callable[[Any], Any]:
@@ -141,7 +147,10 @@ async def site() -> AsyncIterator[Site]:
         version="1.2.3",
         started_us=clock.now_us(),
         settings_of=settings.get,
-        plugins=lambda: [PluginStatus("memory", "syncd.testing.memory", ("memory",)), PluginStatus("bad", "bad", error="boom")],
+        plugins=lambda: [
+            PluginStatus("memory", "syncd.testing.memory", ("memory",)),
+            PluginStatus("bad", "bad", error="boom"),
+        ],
         broken_shops=lambda: {"shop-c": "shops.d/shop-c.toml:3: unknown key"},
     )
     transport = httpx.ASGITransport(app=build_app(context))

@@ -90,7 +90,13 @@ async def test_a_body_that_is_too_large_is_refused_named_or_not(site: Any, monke
         ("POST", "/stock/set", {"items": [{"sku": "a", "number": True}]}, 422, "items[0].number"),
         ("POST", "/stock/open", {"from_shop": "shop-a", "items": []}, 422, "items"),
         ("POST", "/stock/open", {"preview": True}, 422, None),
-        ("POST", "/stock/count", {"items": [{"sku": "a", "number": 1, "at": "2026-11-21T09:00:00"}]}, 422, "items[0].at"),
+        (
+            "POST",
+            "/stock/count",
+            {"items": [{"sku": "a", "number": 1, "at": "2026-11-21T09:00:00"}]},
+            422,
+            "items[0].at",
+        ),
         ("GET", "/skus?limit=0", None, 422, "limit"),
         ("GET", "/why/shop-z/l1", None, 404, "shop"),
         ("GET", "/shops/shop-z", None, 404, "shop"),
@@ -131,9 +137,7 @@ async def test_the_openapi_document_names_every_route_and_its_token(site: Any) -
     document = await site.get("/openapi.json")
     assert document["openapi"].startswith("3.1")
     assert document["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
-    operations = [
-        (path, method, one) for path, methods in document["paths"].items() for method, one in methods.items()
-    ]
+    operations = [(path, method, one) for path, methods in document["paths"].items() for method, one in methods.items()]
     assert len(operations) >= 32
     for path, method, one in operations:
         assert one["summary"], path
@@ -152,7 +156,8 @@ def test_no_endpoint_runs_in_a_thread() -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "answer"), [("127.0.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("10.0.0.1", False)]
-)  # fmt: skip
+    ("host", "answer"),
+    [("127.0.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("10.0.0.1", False)],
+)
 def test_what_is_loopback(host: str, answer: bool) -> None:
     assert is_loopback(host) is answer

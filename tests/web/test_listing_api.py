@@ -19,7 +19,11 @@ async def of_shop(site: Any, name: str = "shop-a") -> dict[str, dict[str, Any]]:
 
 async def test_listings_are_imported_and_changed_and_only_changes_are_told(site: Any) -> None:
     await site.post("/skus", {"items": [{"code": "mug"}, {"code": "cup"}]})
-    items = [{"key": "l1", "sku": "mug", "name": "Mug"}, {"key": "l2", "sku": None}, {"key": "l3", "state": "skip"}]
+    items: list[dict[str, Any]] = [
+        {"key": "l1", "sku": "mug", "name": "Mug"},
+        {"key": "l2", "sku": None},
+        {"key": "l3", "state": "skip"},
+    ]
     await site.post("/listings", {"shop": "shop-a", "items": items})
     rows = await of_shop(site)
     assert [(one["sku"], one["state"], one["verify"]) for one in rows.values()] == [
@@ -203,7 +207,15 @@ async def test_the_outbox_and_open_calls_are_shown(site: Any) -> None:
         shop_id = site.shop("shop-a").id
         [row] = listing_rows.listings_by_key(conn, shop_id, ["mug"]).values()
         now = site.clock.now_us()
-        outbox.add_intent(conn, shop_id, "stock", "k1", now, now + 60_000_000, [IntentRow(0, 0, row.id, "absolute", 9, None, 1, 9, 9, 0)])
+        outbox.add_intent(
+            conn,
+            shop_id,
+            "stock",
+            "k1",
+            now,
+            now + 60_000_000,
+            [IntentRow(0, 0, row.id, "absolute", 9, None, 1, 9, 9, 0)],
+        )
 
     await site.context.hub.store.tx(begin)
     [call] = (await site.get("/intents", shop="shop-a"))["items"]

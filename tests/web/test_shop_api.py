@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from syncd.store.engine import StoreBroken
+from syncd.clock import SystemClock
+from syncd.daemon.desk_answers import Refused
+from syncd.store.engine import Store, StoreBroken
+from syncd.web.context import backup_of
 from syncd.web.shapes import quantiles
 
 pytestmark = pytest.mark.anyio
@@ -57,9 +61,8 @@ async def test_plugins_are_listed_with_their_errors(site: Any) -> None:
 async def test_a_dry_run_tells_every_difference_and_a_sync_makes_it_due(site: Any) -> None:
     await site.sells(mug=9)
     told = await site.post("/sync", {"shop": "shop-a", "dry_run": True})
-    assert told["changes"] == [
-        {"shop": "shop-a", "listing": "mug", "sku": "mug", "shows": None, "would_show": 9, "why": "nobody knows what it shows"}
-    ]  # fmt: skip
+    row = {"shop": "shop-a", "listing": "mug", "sku": "mug", "shows": None, "would_show": 9}
+    assert told["changes"] == [row | {"why": "nobody knows what it shows"}]
     before = (await site.get("/outbox", shop="shop-a"))["items"][0]["due_at"]
     assert not site.shop("shop-a").write_wake.is_set()
     await site.post("/sync", {"shop": "shop-a"})
@@ -115,6 +118,18 @@ async def test_a_backup_needs_a_whole_path(site: Any) -> None:
     assert await site.post("/backup", {"path": "/tmp/copy.sqlite"}) == {"path": "/tmp/copy.sqlite", "bytes": 4096}
     assert "absolute path" in (await site.post("/backup", {"path": "copy.sqlite"}, 422))["error"]
     assert site.asked == [("backup", "/tmp/copy.sqlite")]
+
+
+async def test_a_backup_never_falls_on_the_store_itself(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "syncd.sqlite", clock=SystemClock(), inline=True)
+    make = backup_of(store)
+    try:
+        for name in ("syncd.sqlite", "syncd.sqlite-wal", "syncd.sqlite.boot"):
+            with pytest.raises(Refused, match="name another file"):
+                await make(tmp_path / name)
+        assert await make(tmp_path / "copy.sqlite") == (tmp_path / "copy.sqlite").stat().st_size
+    finally:
+        await store.aclose()
 
 
 # --- health ---------------------------------------------------------------------------------------------------

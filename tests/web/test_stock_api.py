@@ -51,12 +51,20 @@ async def test_bundles_nest_and_change_what_listings_show(site: Any) -> None:
 @pytest.mark.parametrize(
     ("items", "status", "said"),
     [
-        ([{"code": "a", "parts": {"b": 1}}, {"code": "b", "parts": {"a": 1}}], 409, "bundle contains itself: a > b > a"),
+        (
+            [{"code": "a", "parts": {"b": 1}}, {"code": "b", "parts": {"a": 1}}],
+            409,
+            "bundle contains itself: a > b > a",
+        ),
         ([{"code": "a", "parts": {"a": 1}}], 409, "bundle contains itself: a > a"),
         ([{"code": "a", "parts": {"nope": 1}}], 404, "unknown SKU: nope"),
         ([{"code": "a", "parts": {"mug": 0}}], 422, "a: pieces of a part must be 1 to 10000: mug × 0"),
         ([{"code": "mug", "parts": {"lid": 1}}], 409, "mug has 10 pieces of its own"),
-        ([{"code": f"s{i}", "parts": {f"s{i + 1}": 1} if i < 30 else {}} for i in range(31)], 422, "nested deeper than 20"),
+        (
+            [{"code": f"s{i}", "parts": {f"s{i + 1}": 1} if i < 30 else {}} for i in range(31)],
+            422,
+            "nested deeper than 20",
+        ),
         ([{"code": f"s{i}", "parts": {f"s{i + 1}": 1} if i < 3000 else {}} for i in range(3001)], 422, "nested deeper"),
     ],
 )
@@ -134,7 +142,9 @@ async def test_a_rule_that_cannot_be_is_refused(site: Any, item: dict[str, Any],
 
 async def offered(site: Any) -> None:
     """Two shops that show numbers; nothing is known of them but the mapping."""
-    await site.post("/skus", {"items": [{"code": one} for one in ("mug", "cup")] + [{"code": "duo", "parts": {"mug": 2}}]})
+    await site.post(
+        "/skus", {"items": [{"code": one} for one in ("mug", "cup")] + [{"code": "duo", "parts": {"mug": 2}}]}
+    )
     shown = {
         "shop-a": [("m1", "mug", 1, 6), ("m6", "mug", 6, 2), ("c1", "cup", 1, 3), ("d1", "duo", 1, 1)],
         "shop-b": [("m1", "mug", 1, 5), ("gone", "cup", 1, 0)],
@@ -150,7 +160,10 @@ async def offered(site: Any) -> None:
 async def test_a_preview_of_an_opening_changes_nothing(site: Any) -> None:
     await offered(site)
     told = await site.post("/stock/open", {"from_shop": "shop-a", "preview": True})
-    assert ([(one["sku"], one["free"]) for one in told["changes"]], told["applied"]) == ([("mug", 12), ("cup", 3)], False)
+    assert ([(one["sku"], one["free"]) for one in told["changes"]], told["applied"]) == (
+        [("mug", 12), ("cup", 3)],
+        False,
+    )
     assert told["skipped"] == [{"shop": "shop-a", "listing": "d1", "why": "a bundle: its parts are opened"}]
     assert "the most counts" in told["notes"][0]
     assert (await site.free("mug"), (await site.get("/entries"))["items"]) == (0, [])

@@ -121,9 +121,12 @@ def read(shown: Shown, number: int, ended_us: int) -> Finding:
     """A stock read, begun with no write under way, returned `number`.
 
     More than believed is drift at once, since unread sales can only lower it. Less is either unread sales
-    or a hand; `settle` tells once all orders up to the read are known.
+    or a hand; `settle` tells once all orders up to the read are known. A read that waits for that is kept: one that
+    were replaced by each newer read would never be settled.
     """
     seen = replace(shown, seen=number, seen_us=ended_us, seen_sold=0, seen_slack=0)
+    if shown.seen is not None and shown.believed is not None and number <= shown.believed and not shown.in_doubt:
+        seen = shown
     if shown.believed is None:
         return Finding(replace(seen, believed=number, base_us=ended_us, unread=0, slack=0, verify=False))
     if shown.in_doubt:

@@ -10,10 +10,10 @@ effect booked) × frozen pieces: repeated, late, reordered and split states book
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from syncd.model import Balance, Counts, OrderState, Returns, Source
+from syncd.model import Balance, Counts, LineState, OrderState, Returns, Source
 
 DAY_US = 86_400_000_000
 
@@ -87,6 +87,26 @@ def counts_now(known: Mapping[str, Counts], state: OrderState, *, replaces: bool
     if state.complete or replaces:
         return {line: new.get(line, Counts()) for line in (*known, *(key for key in new if key not in known))}
     return {**known, **new}
+
+
+def told_apart(
+    listing_of: Mapping[str, str], state: OrderState, key: Callable[[str], str], *, replaces: bool
+) -> OrderState:
+    """Keep a stronger source's lines apart from the weaker one's that only bear the same names.
+
+    `listing_of` gives the listing of each known line. A line whose pieces are frozen for another listing keeps
+    its name, with no units; the new one is named by its listing too, and so found again in later states.
+    """
+    lines: list[LineState] = []
+    for line in state.lines:
+        listing = key(line.listing)
+        own = f"{line.line}|{listing}"
+        other = listing_of.get(line.line, listing)
+        if own in listing_of or (replaces and other != listing):
+            lines += [replace(line, line=own), LineState(line=line.line, listing=other, ordered=0)]
+        else:
+            lines.append(line)
+    return replace(state, lines=tuple(lines))
 
 
 def as_shipped(counts: Counts, ships: str, placed_us: int | None, now_us: int) -> Counts:

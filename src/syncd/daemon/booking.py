@@ -213,6 +213,8 @@ def _book_state(page: _Page, state: OrderState) -> str:
         if ledger.is_older(as_of_us, state.source, row.as_of_us, known):
             return "older"
         replaces = state.source > known
+        listing_of = {name: line.listing for name, line in page.lines.get(row.id, {}).items()}
+        state = ledger.told_apart(listing_of, state, page.shop.key, replaces=replaces)
         if not replaces and _is_same(page, row, state):
             row.as_of_us, row.seen_us = as_of_us, page.now_us
             _changed(page, row)

@@ -77,10 +77,11 @@ def why(
 def _find(conn: Connection, shop: ShopFacts, key: str) -> tuple[ListingRow, WishRow | None]:
     row = listing_rows.listings_by_key(conn, shop.id, [shop.key(key)]).get(shop.key(key))
     if row is None:
-        begins = select(listing.c.key).where(
-            listing.c.shop_id == shop.id, listing.c.key.startswith(key[:3], autoescape=True)
-        )
-        near = [one[0] for one in conn.execute(begins.limit(200))]
+        near: list[str] = []
+        for some in (key[:3], key[:1]):
+            begins = listing.c.key.startswith(some, autoescape=True)
+            query = select(listing.c.key).where(listing.c.shop_id == shop.id, begins).limit(200)
+            near += [one[0] for one in conn.execute(query)]
         raise NotFound(f"{shop.name} has no listing {key}{meant(key, near)}", "listing")
     return listing_rows.pairs_by_id(conn, [row.id])[0]
 

@@ -101,9 +101,11 @@ class Dispatcher:
             if not due.urgent:
                 break
             try:
-                await self._call(self._route(due), due)
+                again_us = await self._call(self._route(due), due)
             except (ChannelError, PluginFault):
                 break
+            if again_us > self.hub.clock.now_us():
+                break  # nothing could be sent: what is due waits for orders still to come
         self.shop.stopping = True
 
     async def _due(self, now_us: int) -> Due:

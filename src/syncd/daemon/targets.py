@@ -51,10 +51,12 @@ class StockView:
         found = self.known.get((sku, locations))
         if found is None:
             rows = self.balances.get(sku, {})
-            some = [rows[one] for one in locations if one in rows]
-            found = self.known[sku, locations] = Balance(
-                sum(r.on_hand for r in some), sum(r.ordered for r in some), sum(r.allocated for r in some)
-            )
+            found = Balance()
+            for one in locations:
+                row = rows.get(one)
+                if row is not None:
+                    found += Balance(row.on_hand, row.ordered, row.allocated)
+            self.known[sku, locations] = found
         return found
 
     def sellable(self, sku: int, shop: ShopFacts, say: planner.Explain = planner.silent) -> int:
