@@ -97,6 +97,7 @@ class FilesEmulator(Emulator):
         self._unread: dict[str, tuple[str, ...]] = {}
         self._half: tuple[str, bytes, datetime] | None = None
         self._listed_at = world.now()
+        self._listed: frozenset[str] = frozenset()  # order files in the last listing that were not read yet
         self._began = world.now()
         self._files_made = 0
         market.watchers.append(self._touched)
@@ -174,7 +175,7 @@ class FilesEmulator(Emulator):
         if operation in ("rename", "write"):
             self._notice()
         elif operation == "list" and path.strip("/") == ORDERS:
-            self._listed_at = self.world.now()
+            self._listed_at, self._listed = self.world.now(), frozenset(self._unread)
             self._orders_are_read()
         elif operation == "read" and folder == ORDERS and name in self._unread and not self._is_half(name):
             self.market.delivered(self._unread.pop(name))
@@ -183,7 +184,7 @@ class FilesEmulator(Emulator):
     def _orders_are_read(self) -> None:
         now = self._listed_at
         late = () if self._shown_by_files else self._dirty
-        if not self._unread and not any(self._visible(number, now) for number in late):
+        if self._listed.isdisjoint(self._unread) and not any(self._visible(number, now) for number in late):
             self.market.read_orders_began(now)
 
     @property

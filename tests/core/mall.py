@@ -112,9 +112,8 @@ class Mall:
     def apply(self, call: Call) -> None:
         """The write takes effect, or is refused."""
         write = call.plan.write
-        if write.form is Form.COMPARE_AND_SET and self.page != write.expected:
-            call.applied = False
-        elif write.form.is_relative and self.page + write.quantity < 0:
+        stale = write.form is Form.COMPARE_AND_SET and self.page != write.expected
+        if stale or (write.form.is_relative and self.page + write.quantity < 0):
             call.applied = False
         else:
             call.applied = True

@@ -20,7 +20,22 @@ Step = tuple[str, int, int]
 pauses = st.sampled_from([100_000, 700_000, 1_500_000, 3 * SECOND, 40 * SECOND, 200 * SECOND])
 lates = st.sampled_from([0, 2, 29])
 acts = st.sampled_from(
-    ["sell", "sell", "sell", "cancel", "keep", "poll", "poll", "read", "begin", "begin", "apply", "answer", "lose", "land"]
+    [
+        "sell",
+        "sell",
+        "sell",
+        "cancel",
+        "keep",
+        "poll",
+        "poll",
+        "read",
+        "begin",
+        "begin",
+        "apply",
+        "answer",
+        "lose",
+        "land",
+    ]
 )
 steps = st.lists(st.tuples(acts, st.integers(0, 7), lates, pauses), min_size=1, max_size=25)
 forms = st.sampled_from([(A,), (R,), (C,), (A, R), (A, C), (A, R, C)])
@@ -53,11 +68,14 @@ def live(mall: Mall, life: Iterable[tuple[str, int, int, int]]) -> None:
 @settings(max_examples=600, deadline=None)
 @given(steps, forms, st.booleans(), st.sampled_from([-2, -1, 0, 2]), st.sampled_from([0, SECOND]), st.booleans())
 def test_a_page_never_holds_more_than_is_believed_of_it(
-    life: list[tuple[str, int, int, int]], some: tuple[Form, ...], reads_stock: bool, skew: int, stamps: int, dated: bool
+    life: list[tuple[str, int, int, int]],
+    some: tuple[Form, ...],
+    reads_stock: bool,
+    skew: int,
+    stamps: int,
+    dated: bool,
 ) -> None:
-    mall = Mall(
-        5, frozenset(some), reads_stock or A not in some, skew * SECOND, stamps, dated, skew_bound=2 * SECOND
-    )
+    mall = Mall(5, frozenset(some), reads_stock or A not in some, skew * SECOND, stamps, dated, skew_bound=2 * SECOND)
     live(mall, life)
     mall.come_to_rest()
     assert mall.believes_enough()
@@ -80,9 +98,7 @@ def test_at_rest_the_number_is_known_exactly_and_no_hand_was_suspected(
 
 
 @settings(max_examples=200, deadline=None)
-@given(
-    st.lists(st.tuples(st.sampled_from(["sell", "cancel", "keep", "write"]), st.integers(0, 7)), max_size=12), forms
-)
+@given(st.lists(st.tuples(st.sampled_from(["sell", "cancel", "keep", "write"]), st.integers(0, 7)), max_size=12), forms)
 def test_where_nothing_is_blurred_believed_is_the_page_and_what_it_sold_unread(
     life: list[tuple[str, int]], some: tuple[Form, ...]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -38,7 +39,9 @@ def test_the_entries_of_any_history_add_up_to_the_last_state_alone(
     for now, opened in history:
         after = ledger.booked_now(now, opened=opened, returns=returns, ignored=0)
         for one in ledger.changes(each, booked, after, inside_opening={}):
-            total[one.sku] = [a + b for a, b in zip(total[one.sku], (one.on_hand, one.ordered, one.allocated), strict=True)]
+            total[one.sku] = [
+                a + b for a, b in zip(total[one.sku], (one.on_hand, one.ordered, one.allocated), strict=True)
+            ]
         booked = after
     last, opened = history[-1]
     final = ledger.booked_now(last, opened=opened, returns=returns, ignored=0)
@@ -235,4 +238,4 @@ def test_a_cycle_is_found_exactly_where_expanding_would_not_end(graph: dict[int,
     assert (cycle is not None) == bool(endless)
     if cycle:
         assert cycle[0] == cycle[-1]
-        assert all(after in named[before] for before, after in zip(cycle, cycle[1:], strict=False))
+        assert all(after in named[before] for before, after in pairwise(cycle))

@@ -70,9 +70,11 @@ by_orders = evidence(reads_stock=False)
         ("nothing known", 2, Shown(), [A, R, C], evidence(), Need.STOCK_READ),
         ("to verify", 2, Shown(5, verify=True), [A, R, C], evidence(), Need.STOCK_READ),
         ("read too long ago", 9, Shown(5), [A], evidence(number=5, number_began=LATE, orders_began=1), Need.STOCK_READ),
-        ("read just in time", 9, Shown(5), [A], evidence(number=5, number_began=LATE + 1, orders_began=1), (A, 9, None)),
+        ("read just in time", 9, Shown(5), [A], evidence(number=5, number_began=LATE + 1, orders_began=1),
+         (A, 9, None)),
         # above what the shop shows: the orders too, begun after the newest raising entry
-        ("raise, orders older than the raise", 9, Shown(5), [A], evidence(number=5, orders_began=7, raised=7), Need.ORDER_READ),
+        ("raise, orders older than the raise", 9, Shown(5), [A], evidence(number=5, orders_began=7, raised=7),
+         Need.ORDER_READ),
         ("raise, orders read after it", 9, Shown(5), [A], evidence(number=5, orders_began=8, raised=7), (A, 9, None)),
         ("relative raise, orders read after it", 9, Shown(5), [R], evidence(number=5, orders_began=8), (R, 4, None)),
         ("lowering needs no orders", 2, Shown(5), [A], evidence(number=5, raised=7), (A, 2, None)),
@@ -97,7 +99,8 @@ by_orders = evidence(reads_stock=False)
         ("lowering over unread sales", 3, Shown(5, unread=1), [A],
          evidence(reads_stock=False, orders_began=NOW - 1), (A, 2, None)),
         ("relative raise by orders", 9, Shown(5), [R], by_orders, Need.ORDER_READ),
-        ("relative raise, orders fresh", 9, Shown(5), [R], evidence(reads_stock=False, orders_began=NOW - 1), (R, 4, None)),
+        ("relative raise, orders fresh", 9, Shown(5), [R], evidence(reads_stock=False, orders_began=NOW - 1),
+         (R, 4, None)),
         ("relative raise, fresh but before the raising entry", 9, Shown(5), [R],
          evidence(reads_stock=False, orders_began=NOW - 9, raised=NOW - 9), Need.ORDER_READ),
         # nothing is read of it at all: unfenced
@@ -121,9 +124,7 @@ times = st.sampled_from([0, 5, 7, NOW - READ_IS_FRESH_US - 1, NOW - 1000, NOW])
 def showns(draw: st.DrawFn) -> Shown:
     believed = draw(st.none() | small)
     unread = draw(st.integers(0, believed or 0))
-    return Shown(
-        believed, 5, unread, verify=draw(st.booleans()), doubt_us=draw(st.sampled_from([None, None, NOW + 5]))
-    )
+    return Shown(believed, 5, unread, verify=draw(st.booleans()), doubt_us=draw(st.sampled_from([None, None, NOW + 5])))
 
 
 @st.composite

@@ -116,9 +116,7 @@ class Shelf:
     def read(self, shop: ShopFacts, answer: Mapping[str, int | None], *asked: str) -> Found:
         rows = [(self.row(shop, key).id, key) for key in (asked or tuple(answer))]
         return self.tx(
-            lambda conn: take_reading(
-                conn, self.facts, shop, rows, answer, began_us=self.now_us, ended_us=self.now_us
-            )
+            lambda conn: take_reading(conn, self.facts, shop, rows, answer, began_us=self.now_us, ended_us=self.now_us)
         )
 
     def settle(self, shop: ShopFacts) -> Found:

@@ -338,7 +338,11 @@ def test_a_write_under_way_hears_of_own_sales_that_may_have_come_after_it(shelf:
     call = shelf.tx(
         lambda conn: outbox.add_intent(conn, shop.id, "stock", "k", shelf.now_us, shelf.now_us + SECOND, [row])
     )
-    shelf.book(shop, shelf.state("1", line("1", "m1", 1), placed=50, at=50), shelf.state("2", line("1", "m1", 2), placed=100, at=100))
+    shelf.book(
+        shop,
+        shelf.state("1", line("1", "m1", 1), placed=50, at=50),
+        shelf.state("2", line("1", "m1", 2), placed=100, at=100),
+    )
     told = shelf.tx(lambda conn: outbox.rows_of_intent(conn, call))[0]
     assert (told.sold_old, told.sold_new) == (1, 2)
 

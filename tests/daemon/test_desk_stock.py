@@ -113,16 +113,20 @@ class Shelf:
     """Pieces that are really there, and what is really still to be sold."""
 
     sales: list[Sale]
-    numbers: list[str] = field(default_factory=list)
+    received: list[tuple[int, int]] = field(default_factory=list)
+
+    def came(self, at: int) -> int:
+        """Pieces that were there from the start, or received by then."""
+        return SHELF + sum(pieces for step, pieces in self.received if step <= at)
 
     def on_shelf(self, at: int) -> int:
-        return SHELF - sum(one.units for one in self.sales if one.left is not None and one.left <= at)
+        return self.came(at) - sum(one.units for one in self.sales if one.left is not None and one.left <= at)
 
     def sellable(self, at: int) -> int:
         taken = (
             one for one in self.sales if one.placed <= at and not (one.cancelled is not None and one.cancelled <= at)
         )
-        return SHELF - sum(one.units for one in taken)
+        return self.came(at) - sum(one.units for one in taken)
 
 
 @st.composite
@@ -133,7 +137,7 @@ def sales(draw: st.DrawFn, *, cancels: bool) -> Sale:
     return Sale(draw(st.integers(1, 4)), placed, None if off else end, end if off else None)
 
 
-DEEDS = ("read", "set", "opened from a read", "count", "count entered late")
+DEEDS = ("received", "read", "set", "opened from a read", "count", "count entered late")
 deeds = st.lists(st.tuples(st.sampled_from(DEEDS), st.integers(1, 24), st.integers(1, 6)), min_size=1, max_size=8)
 
 
@@ -143,6 +147,7 @@ def after_everything(
     """Carry the deeds out in the order of their times, then read all; returns free and on hand."""
     facts, shop, ids = one_shop(conn, "mug")
     baselines = 0
+    shelf.received = [(at, pieces) for what, at, pieces in plan if what == "received"]
 
     def read(at: int) -> None:
         states = [one.state(f"n{i}", at) for i, one in enumerate(shelf.sales) if one.placed <= at]
@@ -150,9 +155,12 @@ def after_everything(
         book_page(conn, facts, shop, states, began_us=now, answered_us=now, watermark_us=0, now_us=now)
 
     open_stock(conn, facts, [Item("mug", SHELF)], moment(-5), "t")
-    for what, at, earlier in sorted(plan, key=lambda one: one[1]):
+    for what, at, earlier in sorted(plan, key=lambda one: (one[1], one[0] != "received")):
         now, then = moment(at) + STEP_US // 2, max(-1, at - earlier)
         then_us = moment(then) + STEP_US // 2
+        if what == "received":
+            adjust_stock(conn, facts, [Item("mug", earlier)], moment(at) + 2, "t")
+            continue
         if what == "read" or reads_first:
             read(at)
         if what == "read":

@@ -168,7 +168,8 @@ class Evidence:
 
     `number` and `number_began_us`: a stock read of this listing. `orders_began_us`: begin of the newest whole
     order read. `reads_stock`, `reads_orders`: what the shop offers and we use. `raised_us`: newest entry that
-    raised the SKU's free stock.
+    raised the SKU's free stock. `shared`: another listing of the shop sells the same pieces; its sales show in the
+    orders alone.
     """
 
     now_us: int
@@ -178,11 +179,17 @@ class Evidence:
     raised_us: int = 0
     number: int | None = None
     number_began_us: int = 0
+    shared: bool = False
 
     @property
     def fresh_number(self) -> int | None:
         fresh = self.now_us - self.number_began_us <= READ_IS_FRESH_US
         return self.number if fresh else None
+
+    @property
+    def misses_orders(self) -> bool:
+        """Whether the shop may have sold these pieces on another page and we have not just looked."""
+        return self.shared and self.reads_orders and not self.fresh_orders
 
     @property
     def fresh_orders(self) -> bool:
@@ -209,6 +216,8 @@ def plan_write(listing: str, target: int, shown: Shown, forms: Collection[Form],
         if delta < 0 and relative is not None:
             return Plan(StockWrite(listing, relative, delta), delta)
         if Form.COMPARE_AND_SET in forms:
+            if target and seen.misses_orders:
+                return Need.ORDER_READ
             expected = shown.believed - shown.unread
             number = max(0, expected + delta)
             return Plan(StockWrite(listing, Form.COMPARE_AND_SET, number, expected), number - expected, shown.unread)
@@ -219,6 +228,8 @@ def _plan_fenced(
     listing: str, target: int, shown: Shown, forms: Collection[Form], relative: Form | None, seen: Evidence
 ) -> Plan | Need:
     believed = shown.believed
+    if target and seen.misses_orders:
+        return Need.ORDER_READ
     if seen.reads_stock:
         number = seen.fresh_number
         if number is None:

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
 from syncd.core import ledger
 from syncd.daemon.facts import Facts, ShopFacts
-from syncd.daemon.moves import Move, apply_moves
+from syncd.daemon.moves import Move, apply_moves, moves_of, put_back
 from syncd.daemon.targets import Refreshed, refresh_skus
 from syncd.model import Counts, EntryKind, ListingState, OrderState, Source, to_us
-from syncd.sdk.channel import Restock
 from syncd.store import listings as listing_rows
 from syncd.store import orders as order_rows
 from syncd.store import stock
@@ -118,7 +117,7 @@ def rebook_orders(conn: Connection, facts: Facts, shop: ShopFacts, order_ids: Se
                 counts = Counts(line.ordered, line.cancelled, line.shipped, line.returned)
                 _book_line(page, row, line, Counts(), counts, existed_us=row.placed_us or row.first_us)
                 line.b_units = line.ordered  # its page was not watched before: no belief to move
-                line.b_restocked = _put_back(shop, line, line.restocked)[0]
+                line.b_restocked = put_back(shop, line, line.restocked)[0]
         _close(page, row)
     return _finish(conn, facts, page, now_us)
 
@@ -376,37 +375,9 @@ def _note_moves(page: _Page, row: OrderRow, state: OrderState, *, before_us: int
     earliest_us, latest_us = before_us, row.as_of_us
     if new and row.placed_us is not None:
         earliest_us, latest_us = max(before_us, row.placed_us), row.placed_us
-    shop = page.shop
-    given = {line.line: line for line in state.lines}
-    net: dict[int, Move] = {}
-    for name, line in page.lines[row.id].items():
-        if line.listing_id is None:
-            continue
-        told = given[name].restocked if name in given else line.restocked
-        back, certain = _put_back(shop, line, told)
-        units, returned = line.ordered - line.b_units, back - line.b_restocked
-        if units < 0 and shop.restocks is not Restock.NO:
-            returned, certain = returned - units, shop.restocks is Restock.YES
-        line.b_units, line.b_restocked = line.ordered, back
-        if not units and not returned:
-            continue
-        if -line.id not in page.fresh:
-            page.changed_lines[line.id] = line
-        move = net.get(line.listing_id, Move(line.listing_id, 0, 0, True, earliest_us, latest_us, row.as_of_us))
-        net[line.listing_id] = replace(
-            move, sold=move.sold + max(0, units), back=move.back + returned, certain=move.certain and certain
-        )
-    page.moves.extend(net.values())
-
-
-def _put_back(shop: ShopFacts, line: LineRow, told: int | None) -> tuple[int, bool]:
-    """Units of a line that its shop put back on sale, at most, and whether that is certain."""
-    if told is not None:
-        return told, True
-    units = line.cancelled
-    if not units or shop.restocks is Restock.NO:
-        return 0, True
-    return units, shop.restocks is Restock.YES
+    moves, changed = moves_of(page.shop, page.lines[row.id], state, earliest_us, latest_us, row.as_of_us)
+    page.moves.extend(moves)
+    page.changed_lines.update({line.id: line for line in changed if -line.id not in page.fresh})
 
 
 def _close(page: _Page, row: OrderRow) -> None:

@@ -45,6 +45,8 @@ class Facts:
     brake_window_us: int = 600_000_000
     shops: dict[int, ShopFacts] = field(default_factory=dict)
     skew_us: dict[int, int] = field(default_factory=dict)
+    moved_us: dict[int, int] = field(default_factory=dict)
+    """When own orders last moved the belief of a listing: a read that was out then tells nothing sure."""
     _emptied: dict[int, tuple[int, int]] = field(default_factory=dict)
 
     def emptied(self, shop_id: int, listings: int, now_us: int) -> int:

@@ -46,17 +46,22 @@ def take_reading(
 ) -> Found:
     """Take the numbers of a stock read over. `asked` are (listing id, key).
 
-    A listing that was written while the read was out is left alone: nobody knows which came first.
+    A listing that was written, or whose orders were booked, while the read was out is left alone: nobody knows
+    which came first.
     """
     found = Found()
     rows = listing_rows.listings_by_id(conn, [one for one, _ in asked])
     busy = {row.listing_id for row, _ in outbox.live_rows_of(conn, list(rows))}
     changed: list[ListingRow] = []
+    not_ours: list[int] = []
     for row in rows.values():
         if row.id in busy or row.told_us >= began_us or (row.doubt_us is not None and row.doubt_us > began_us):
             continue
+        if facts.moved_us.get(row.id, began_us) > began_us:
+            continue
         number = _number(conn, shop, row, answer, ended_us, found)
         if number is None:
+            not_ours.append(row.id)
             continue
         found.numbers[row.id] = number
         before = shown_of(row)
@@ -71,7 +76,8 @@ def take_reading(
             put_shown(row, after)
             changed.append(row)
     listing_rows.save_shown(conn, changed)
-    found.refreshed = refresh_listings(conn, facts, [row.id for row in changed], ended_us, by_orders=True)
+    touched = [row.id for row in changed] + not_ours
+    found.refreshed = refresh_listings(conn, facts, touched, ended_us, by_orders=True)
     return found
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
 from syncd.core import fence
 from syncd.daemon.facts import Facts, ShopFacts, put_shown, shown_of
+from syncd.model import OrderState
+from syncd.sdk.channel import Restock
 from syncd.store import listings as listing_rows
 from syncd.store import outbox
 from syncd.store.listings import ListingRow
+from syncd.store.orders import LineRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,41 @@ class Move:
     earliest_us: int
     latest_us: int
     back_us: int
+
+
+def moves_of(
+    shop: ShopFacts, lines: Mapping[str, LineRow], state: OrderState, earliest_us: int, latest_us: int, back_us: int
+) -> tuple[list[Move], list[LineRow]]:
+    """What the lines of an order did to their listings since they last told, and the lines that told it now."""
+    told = {line.line: line.restocked for line in state.lines}
+    net: dict[int, Move] = {}
+    changed: list[LineRow] = []
+    for name, line in lines.items():
+        if line.listing_id is None:
+            continue
+        back, certain = put_back(shop, line, told.get(name, line.restocked))
+        units, returned = line.ordered - line.b_units, back - line.b_restocked
+        if units < 0 and shop.restocks is not Restock.NO:
+            returned, certain = returned - units, shop.restocks is Restock.YES
+        line.b_units, line.b_restocked = line.ordered, back
+        if not units and not returned:
+            continue
+        changed.append(line)
+        move = net.get(line.listing_id, Move(line.listing_id, 0, 0, True, earliest_us, latest_us, back_us))
+        net[line.listing_id] = replace(
+            move, sold=move.sold + max(0, units), back=move.back + returned, certain=move.certain and certain
+        )
+    return list(net.values()), changed
+
+
+def put_back(shop: ShopFacts, line: LineRow, told: int | None) -> tuple[int, bool]:
+    """Units of a line that its shop put back on sale, at most, and whether that is certain."""
+    if told is not None:
+        return told, True
+    units = line.cancelled
+    if not units or shop.restocks is Restock.NO:
+        return 0, True
+    return units, shop.restocks is Restock.YES
 
 
 def apply_moves(
@@ -53,6 +91,7 @@ def apply_moves(
         elif move.back < 0:
             shown = fence.sold(shown, -move.back, move.earliest_us, move.latest_us, margin)
         put_shown(row, shown)
+        facts.moved_us[row.id] = now_us
         for call, began_us in calls.get(move.listing_id, ()):
             old = move.sold if move.latest_us < began_us - margin else 0
             outbox.note_meanwhile(

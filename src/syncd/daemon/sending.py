@@ -6,12 +6,12 @@ is in doubt (`recover`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
 
-from syncd.core import fence, planner
+from syncd.core import fence, ledger, planner
 from syncd.core.planner import Evidence, Need, Plan
 from syncd.core.retry import back_off_seconds, smaller_call
 from syncd.daemon.facts import Facts, ShopFacts, put_shown, shown_of
@@ -19,7 +19,7 @@ from syncd.daemon.targets import Refreshed, load_stock, refresh_listings
 from syncd.model import Lane, ListingState
 from syncd.sdk.channel import Accepted, Form, Pending, Reason, Rejected, StockWrite, Unreported, WriteReport, WriteRoute
 from syncd.store import listings as listing_rows
-from syncd.store import outbox, shops
+from syncd.store import outbox, shops, stock
 from syncd.store.listings import ListingRow, Pair
 from syncd.store.outbox import IntentRow
 from syncd.store.shops import raise_alarm
@@ -65,6 +65,7 @@ def plan_call(conn: Connection, facts: Facts, on: Occasion) -> Agenda:
     pairs = _choose(conn, on)
     agenda = Agenda(key=on.key)
     raised = _raised(conn, [row for row, _ in pairs])
+    shared = _shared(conn, on.shop.id, [row for row, _ in pairs])
     began_us = shops.shop_row(conn, on.shop.id).orders_began_us
     chosen: list[tuple[ListingRow, Plan, int]] = []
     for row, wish in pairs:
@@ -72,7 +73,7 @@ def plan_call(conn: Connection, facts: Facts, on: Occasion) -> Agenda:
             break
         seen = Evidence(
             on.now_us, on.shop.reads_stock, on.shop.reads_orders, began_us, raised.get(row.sku_id or 0, 0),
-            on.numbers.get(row.id), on.numbers_began_us,
+            on.numbers.get(row.id), on.numbers_began_us, row.id in shared,
         )  # fmt: skip
         plan = planner.plan_write(row.key, row.target or 0, shown_of(row), on.route.forms, seen)
         if isinstance(plan, Plan):
@@ -115,6 +116,24 @@ def _raised(conn: Connection, rows: Sequence[ListingRow]) -> dict[int, int]:
         return max((line.raised_us for line in have.balances.get(sku, {}).values()), default=0)
 
     return {sku: newest(sku) for sku in fenced}
+
+
+def _pieces(conn: Connection, skus: Collection[int]) -> dict[int, set[int]]:
+    """The plain SKUs in each of these."""
+    parts = stock.parts_below(conn, skus)
+    return {sku: set(ledger.expand(sku, 1, parts)) for sku in skus}
+
+
+def _shared(conn: Connection, shop_id: int, rows: Sequence[ListingRow]) -> set[int]:
+    """Rows whose pieces another listing of the shop sells, too: a twin, or a bundle with a part in common."""
+    skus = {row.sku_id for row in rows if row.sku_id is not None and row.target}
+    related = stock.bundles_above(conn, {one for plain in _pieces(conn, skus).values() for one in plain})
+    sellers: dict[int, set[int]] = {}
+    pieces = _pieces(conn, related)
+    for listing_id, sku in listing_rows.sellers(conn, shop_id, sorted(related)):
+        for plain in pieces[sku]:
+            sellers.setdefault(plain, set()).add(listing_id)
+    return {row.id for row in rows if any(len(sellers.get(one, ())) > 1 for one in pieces.get(row.sku_id or 0, ()))}
 
 
 def _make_durable(
@@ -216,6 +235,8 @@ def _accepted(conn: Connection, listing: ListingRow, row: IntentRow, outcome: Ac
         shown = fence.wrote_change(shown, row.delta)
         if form is Form.COMPARE_AND_SET and row.expected is not None:
             shown = replace(shown, unread=min(shown.unread, row.unread), verify=False)
+    elif outcome.quantity_after is not None and outcome.quantity_after > 0:
+        shown = fence.wrote_change(shown, row.delta)  # it did not reach the bottom: all of it was taken
     else:  # clamped or silent: only what was really taken counts, so the listing is read back
         shown = replace(fence.wrote_change(shown, max(0, row.delta)), verify=True)
     put_shown(listing, shown)

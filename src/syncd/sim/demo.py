@@ -218,20 +218,13 @@ class Demo:
 
     async def _shopping(self, admin: Admin) -> None:
         """Until the buyers' time is over or a person sends them home; goods arrive meanwhile."""
-        began = self.clock.monotonic()
-        while not self.leave.is_set() and not self._is_over(began):
-            left = self._left(began)
-            with anyio.move_on_after(DELIVERY_SECONDS if left is None else min(DELIVERY_SECONDS, left)):
-                await self.leave.wait()
-            if not self.leave.is_set() and not self._is_over(began):
+        delivery_at = self.clock.monotonic() + DELIVERY_SECONDS
+        while not self.leave.is_set() and not self.malls.crowd.stopped:
+            await self.clock.sleep(FRAME_SECONDS / 2)
+            if self.clock.monotonic() >= delivery_at:
+                delivery_at += DELIVERY_SECONDS
                 await self._deliver(admin)
         await self._ask(self.malls.close_doors)
-
-    def _left(self, began: float) -> float | None:
-        return None if self.seconds is None else max(0.0, self.seconds - (self.clock.monotonic() - began))
-
-    def _is_over(self, began: float) -> bool:
-        return self._left(began) == 0.0
 
     async def _deliver(self, admin: Admin) -> None:
         """Goods arrive for some of what is nearly sold out, and staff book them."""
@@ -254,7 +247,7 @@ class Demo:
             truth = await self._ask(self.malls.truth)
             view, now = self.malls.view, self.clock.monotonic()
             verdict = await judge(admin, truth, view.wrong)
-            if verdict.clean or now - began > STILL_SECONDS:
+            if verdict.settled or now - began > STILL_SECONDS:
                 self.phase = "done" if verdict.clean else "not everything came right"
                 return Result(view=view, verdict=verdict, seconds=now - self.began, still_seconds=now - began)
 

@@ -22,7 +22,16 @@ import structlog
 from syncd.daemon.desk_stock import Item, adjust_stock
 from syncd.sim.loop import VirtualClock, run_virtual
 from syncd.sim.reckoning import books, settled_listings
-from syncd.sim.rough import CHANNELS, DEAD_AFTER_SECONDS, KINDS, VISIBILITY_SECONDS, Habits, Nature, RoughShop, options_of
+from syncd.sim.rough import (
+    CHANNELS,
+    DEAD_AFTER_SECONDS,
+    KINDS,
+    VISIBILITY_SECONDS,
+    Habits,
+    Nature,
+    RoughShop,
+    options_of,
+)
 from syncd.sim.stage import Part, Stage
 from syncd.store.engine import Store
 from syncd.testing.emulator import Fault, FaultKind

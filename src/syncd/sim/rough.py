@@ -175,5 +175,3 @@ def options_of(kind: str, rng: Random) -> dict[str, Any]:
         "dead_after_seconds": DEAD_AFTER_SECONDS, "page_size": rng.choice([3, 50]), "restocks": restocks,
         "tells_restocked": tells, "restocks_truly": truth, **KINDS[kind],
     }  # fmt: skip
-
-

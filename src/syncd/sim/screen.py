@@ -119,7 +119,7 @@ def _totals(frame: Frame) -> Text:
 
 def _foot(scene: Scene) -> Text:
     text = Text(
-        "\nstockout latency: from the order being visible at its shop (poll included) to acceptance by each other shop\n",
+        "\nstockout latency: from the order visible at its shop (poll included) to acceptance by each other shop\n",
         style="dim",
     )
     text.append(f"curl {scene.metrics}\n", style="default")

@@ -1,11 +1,11 @@
 """A small stage in virtual time for one test: memory malls, one daemon that can be killed and started again.
 
-    @virtual
-    async def test_…() -> None:
-        async with Trial.of({"a": {}, "b": {}}, {"S1": 5}) as trial:
-            trial.buy("a", "S1")
-            await trial.run(10)
-            assert trial.wrong() == []
+@virtual
+async def test_…() -> None:
+    async with Trial.of({"a": {}, "b": {}}, {"S1": 5}) as trial:
+        trial.buy("a", "S1")
+        await trial.run(10)
+        assert trial.wrong() == []
 """
 
 from __future__ import annotations

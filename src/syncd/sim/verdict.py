@@ -53,8 +53,13 @@ class Verdict:
     stale: Sequence[str] = ()
 
     @property
+    def settled(self) -> bool:
+        """Whether waiting longer can change nothing."""
+        return not (self.lost or self.doubled or self.wrong)
+
+    @property
     def clean(self) -> bool:
-        return not (self.lost or self.doubled or self.wrong or self.stale)
+        return self.settled and not self.stale
 
 
 def compare(

@@ -143,6 +143,15 @@ def listings_of_skus(conn: Connection, sku_ids: Sequence[int]) -> list[Pair]:
     return found
 
 
+def sellers(conn: Connection, shop_id: int, sku_ids: Sequence[int]) -> list[tuple[int, int]]:
+    """Listings of a shop that sell one of these SKUs: (listing, SKU)."""
+    found: list[tuple[int, int]] = []
+    for some in chunks(sku_ids):
+        query = select(listing.c.id, listing.c.sku_id).where(listing.c.sku_id.in_(some), listing.c.shop_id == shop_id)
+        found.extend((row[0], row[1]) for row in conn.execute(query.where(listing.c.state != "gone")))
+    return found
+
+
 def pairs_by_id(conn: Connection, ids: Sequence[int]) -> list[Pair]:
     """Listings by row id with their wishes."""
     found: list[Pair] = []

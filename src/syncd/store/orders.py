@@ -99,6 +99,8 @@ _lines_of = (
 )
 
 
+_last_order = Prepared(select(func.max(orders.c.id)))
+_last_line = Prepared(select(func.max(order_line.c.id)))
 T = TypeVar("T")
 
 
@@ -135,9 +137,8 @@ def load_lines(conn: Connection, order_ids: Sequence[int]) -> dict[int, list[Lin
 
 def next_ids(conn: Connection) -> tuple[int, int]:
     """The next free ids of orders and lines; good for this transaction, which is the only writer."""
-    last_order = conn.execute(select(func.max(orders.c.id))).scalar() or 0
-    last_line = conn.execute(select(func.max(order_line.c.id))).scalar() or 0
-    return last_order + 1, last_line + 1
+    [[last_order]], [[last_line]] = _last_order.all(conn), _last_line.all(conn)
+    return (last_order or 0) + 1, (last_line or 0) + 1
 
 
 def _order_values(row: OrderRow) -> tuple[object, ...]:

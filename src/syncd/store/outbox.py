@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Select,
     and_,
     bindparam,
     case,
@@ -105,32 +107,41 @@ def _open_for_writing() -> tuple[ColumnElement[bool], ...]:
     )
 
 
+_candidates = Prepared(
+    select(*pair_columns)
+    .join(outbox, outbox.c.listing_id == listing.c.id)
+    .where(outbox.c.shop_id == bindparam("b_shop"), outbox.c.lane == bindparam("b_lane"))
+    .where(outbox.c.due_us <= bindparam("b_due"), outbox.c.not_before_us <= bindparam("b_now"), *_open_for_writing())
+    .order_by(outbox.c.due_us, outbox.c.listing_id)
+    .limit(bindparam("b_most")),
+    "b_shop", "b_lane", "b_due", "b_now", "b_most",
+)  # fmt: skip
+
+
+def _due(dialect: str) -> Select[Any]:
+    greatest = func.max if dialect == "sqlite" else func.greatest
+    when = greatest(outbox.c.due_us, outbox.c.not_before_us)
+    free = and_(*_open_for_writing(), when <= bindparam("b_now"))
+    later = case((and_(*_open_for_writing(), when > bindparam("b_now")), when))
+    return (
+        select(outbox.c.lane, func.sum(case((free, 1), else_=0)), func.min(later))
+        .join(listing, listing.c.id == outbox.c.listing_id)
+        .where(outbox.c.shop_id == bindparam("b_shop"))
+        .group_by(outbox.c.lane)
+    )
+
+
+_due_rows = Prepared(_due, "b_shop", "b_now")
+
+
 def candidates(conn: Connection, shop_id: int, now_us: int, *, lane: int, due_us: int, most: int) -> list[Pair]:
     """Wishes of one lane that may be written now and are due, oldest first."""
-    query = (
-        select(*pair_columns)
-        .join(outbox, outbox.c.listing_id == listing.c.id)
-        .where(outbox.c.shop_id == shop_id, outbox.c.lane == lane, outbox.c.due_us <= due_us)
-        .where(outbox.c.not_before_us <= now_us, *_open_for_writing())
-        .order_by(outbox.c.due_us, outbox.c.listing_id)
-        .limit(most)
-    )
-    return [to_pair(row) for row in conn.execute(query)]
+    return [to_pair(row) for row in _candidates.all(conn, (shop_id, lane, due_us, now_us, most))]
 
 
 def due_rows(conn: Connection, shop_id: int, now_us: int) -> list[tuple[int, int, int | None]]:
     """(lane, rows that may be written now, earliest time of the others) of a shop's wishes."""
-    greatest = func.max if conn.dialect.name == "sqlite" else func.greatest
-    when = greatest(outbox.c.due_us, outbox.c.not_before_us)
-    free = and_(*_open_for_writing(), when <= now_us)
-    later = case((and_(*_open_for_writing(), when > now_us), when))
-    query = (
-        select(outbox.c.lane, func.sum(case((free, 1), else_=0)), func.min(later))
-        .join(listing, listing.c.id == outbox.c.listing_id)
-        .where(outbox.c.shop_id == shop_id)
-        .group_by(outbox.c.lane)
-    )
-    return [(row[0], int(row[1] or 0), row[2]) for row in conn.execute(query)]
+    return [(row[0], int(row[1] or 0), row[2]) for row in _due_rows.all(conn, (shop_id, now_us))]
 
 
 def pending_rows(conn: Connection, shop_id: int) -> list[IntentRow]:
@@ -184,6 +195,28 @@ class Intent:
 _ROW = tuple(IntentRow.__dataclass_fields__)
 _row_columns = tuple(intent_row.c[name] for name in _ROW)
 _intent_columns = tuple(intent.c[name] for name in Intent.__dataclass_fields__)
+_rows_of = Prepared(
+    select(*_row_columns)
+    .where(intent_row.c.intent_id == bindparam("b_intent"), intent_row.c.live == 1)
+    .order_by(intent_row.c.position),
+    "b_intent",
+)
+_row_done = Prepared(
+    update(intent_row)
+    .where(intent_row.c.intent_id == bindparam("b_intent"), intent_row.c.position == bindparam("b_position"))
+    .values(live=0),
+    "b_intent", "b_position",
+)  # fmt: skip
+_set_state = Prepared(
+    update(intent)
+    .where(intent.c.id == bindparam("b_intent"))
+    .values(state=bindparam("v_state"), note=bindparam("v_note")),
+    "b_intent", "v_state", "v_note",
+)  # fmt: skip
+_all_done = Prepared(
+    update(intent_row).where(intent_row.c.intent_id == bindparam("b_intent"), intent_row.c.live == 1).values(live=0),
+    "b_intent",
+)
 _insert_row = Prepared(insert(intent_row).values({name: bindparam(name) for name in _ROW}), *_ROW)
 
 
@@ -208,8 +241,7 @@ def add_intent(
 
 def rows_of_intent(conn: Connection, intent_id: int) -> list[IntentRow]:
     """The live rows of a call, by position."""
-    query = select(*_row_columns).where(intent_row.c.intent_id == intent_id, intent_row.c.live == 1)
-    return [IntentRow(*row) for row in conn.execute(query.order_by(intent_row.c.position))]
+    return [IntentRow(*row) for row in _rows_of.all(conn, (intent_id,))]
 
 
 def live_intents(conn: Connection, shop_id: int, *states: str) -> list[Intent]:
@@ -246,12 +278,7 @@ def note_meanwhile(conn: Connection, intent_id: int, position: int, *, old: int,
 
 def rows_done(conn: Connection, intent_id: int, positions: Sequence[int]) -> None:
     """These rows of a call are settled."""
-    for some in chunks(positions):
-        conn.execute(
-            update(intent_row)
-            .where(intent_row.c.intent_id == intent_id, intent_row.c.position.in_(some))
-            .values(live=0)
-        )
+    _row_done.many(conn, [(intent_id, one) for one in positions])
 
 
 def rows_receipts(conn: Connection, intent_id: int, receipts: Sequence[tuple[int, str]]) -> None:
@@ -266,9 +293,9 @@ def rows_receipts(conn: Connection, intent_id: int, receipts: Sequence[tuple[int
 
 def set_intent(conn: Connection, intent_id: int, state: str, note: str = "") -> None:
     """Move a call on: open, waiting, done. A done call keeps no live row."""
-    conn.execute(update(intent).where(intent.c.id == intent_id).values(state=state, note=note[:256]))
+    _set_state.one(conn, (intent_id, state, note[:256]))
     if state == "done":
-        conn.execute(update(intent_row).where(intent_row.c.intent_id == intent_id).values(live=0))
+        _all_done.one(conn, (intent_id,))
 
 
 def forget_done(conn: Connection, before_us: int, most: int = 2000) -> int:

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
+from syncd.store.fast import Prepared
 from syncd.store.schema import alarm, audit, orders, shop
 
 
@@ -35,6 +36,7 @@ class ShopRow:
 
 
 _columns = tuple(shop.c[name] for name in ShopRow.__dataclass_fields__)
+_by_id = Prepared(select(*_columns).where(shop.c.id == bindparam("b_id")), "b_id")
 
 
 class SecondShop(ValueError):
@@ -54,7 +56,8 @@ def shop_named(conn: Connection, name: str) -> ShopRow | None:
 
 def shop_row(conn: Connection, shop_id: int) -> ShopRow:
     """The shop of an id. It exists."""
-    return ShopRow(*conn.execute(select(*_columns).where(shop.c.id == shop_id)).one())
+    [row] = _by_id.all(conn, (shop_id,))
+    return ShopRow(*row)
 
 
 def ensure_shop(conn: Connection, name: str, channel: str) -> ShopRow:

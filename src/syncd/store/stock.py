@@ -56,6 +56,10 @@ _balances = select(
 _parts_down = select(part.c.bundle_id, part.c.part_id, part.c.pieces).where(
     part.c.bundle_id.in_(bindparam("ids", expanding=True))
 )
+_rules = select(rule.c.name, rule.c.shop_id, rule.c.sku_id, rule.c.value).where(
+    rule.c.sku_id.in_(bindparam("ids", expanding=True))
+)
+_narrow_rules = Prepared(select(rule.c.sku_id).where(rule.c.sku_id > 0).limit(1))
 _parts_up = select(part.c.bundle_id).where(part.c.part_id.in_(bindparam("ids", expanding=True)))
 
 
@@ -171,10 +175,10 @@ def location_ids(conn: Connection, names: Sequence[str]) -> dict[str, int]:
 
 def load_rules(conn: Connection, sku_ids: Sequence[int]) -> dict[tuple[str, int, int], int]:
     """Rules of these SKUs and of every wider scope: (rule, shop or 0, SKU or 0) -> value."""
-    columns = (rule.c.name, rule.c.shop_id, rule.c.sku_id, rule.c.value)
     found: dict[tuple[str, int, int], int] = {}
-    for some in ((0,), *chunks(sku_ids)):
-        for name, shop_id, sku_id, value in conn.execute(select(*columns).where(rule.c.sku_id.in_(some))):
+    narrow = bool(_narrow_rules.all(conn))  # most stores have none for single SKUs: no need to ask for each
+    for some in ((0,), *(chunks(sku_ids) if narrow else ())):
+        for name, shop_id, sku_id, value in conn.execute(_rules, {"ids": some}):
             found[name, shop_id, sku_id] = value
     return found
 

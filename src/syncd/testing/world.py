@@ -357,12 +357,14 @@ class World:
         if not swapped and not reads:
             self._stale(market, listing, f"{before} -> {after} without a read in the last 2 s")
             return
-        began = now if swapped else max(reads)
+        began = max(reads, default=now)
         known = began - READ_IS_FRESH
+        orders_at = market.orders_read_at if sent is None and market.orders_read_at in reads else began
 
         def seen(other: Market, order: TruthOrder) -> bool:
-            if other is market:
-                return order.visible_at <= began
+            if other is market:  # a sale of another listing shows in no stock read of this one
+                own = any(line.listing == listing.key for line in order.lines)
+                return order.visible_at <= (began if own else orders_at or began)
             return order.delivered_at is not None and order.delivered_at <= known
 
         skus = set(self.pieces(listing.sku))

@@ -1,0 +1,180 @@
+"""What stock reads tell: drift, hands on the mall, listings that are gone (promises 4 to 6 and 10)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from syncd.daemon.findings import take_reading
+from syncd.model import ListingState
+from syncd.sdk.settings import HandEdits
+from syncd.store import listings as listing_rows
+from syncd.store import outbox
+
+from .shelf import SECOND, Shelf, line, open_shelf
+
+
+@pytest.fixture
+def shelf() -> Iterator[Shelf]:
+    with open_shelf() as made:
+        yield made
+        made.check()
+
+
+def lowered(shelf: Shelf, how: HandEdits) -> None:
+    shop = shelf.shop("a", reads_stock=True, hand_edits=how)
+    shelf.sku("mug", 10)
+    shelf.listing(shop, "m1", "mug", 5, pack=2)
+    shelf.read(shop, {"m1": 3})
+    assert shelf.row(shop, "m1").believed == 5  # unread sales, or a hand: the orders will tell
+    shelf.wait(60)
+    found = shelf.settle(shop)
+    assert (found.drift, found.units) == ({"down": 1}, 2)
+    assert shelf.row(shop, "m1").believed == 3
+
+
+def test_a_number_lowered_by_hand_is_held_until_a_person_says_so(shelf: Shelf) -> None:
+    lowered(shelf, HandEdits.ASK)
+    shop = shelf.facts.shops[1]
+    row, wish = shelf.pair(shop, "m1")
+    assert row.held == "lowered to 3 on the mall"
+    assert wish is not None
+    assert shelf.alarms() == [("hand_edit", "m1")]
+    due = 2**62
+    assert shelf.tx(lambda conn: outbox.candidates(conn, shop.id, shelf.now_us, lane=1, due_us=due, most=9)) == []
+    other = shelf.shop("b")
+    shelf.listing(other, "m2", "mug", 5, pack=2)
+    shelf.book(other, shelf.state("1", line("1", "m2", 4)))
+    shelf.wait(200)
+    lower = shelf.tx(lambda conn: outbox.candidates(conn, shop.id, shelf.now_us, lane=1, due_us=due, most=9))
+    assert [(row.key, row.target) for row, _ in lower] == [("m1", 1)]  # further down is never held
+
+
+def test_a_number_lowered_by_hand_is_written_over_where_the_shop_says_so(shelf: Shelf) -> None:
+    lowered(shelf, HandEdits.OVERWRITE)
+    row, wish = shelf.pair(shelf.facts.shops[1], "m1")
+    assert (row.held, row.target) == ("", 5)
+    assert wish is not None
+    assert shelf.alarms() == []
+
+
+def test_a_number_lowered_by_hand_is_taken_over_where_the_shop_says_so(shelf: Shelf) -> None:
+    lowered(shelf, HandEdits.ADOPT)
+    row, wish = shelf.pair(shelf.facts.shops[1], "m1")
+    assert shelf.numbers("mug") == (6, 0, 0)
+    assert (row.held, row.target, row.believed, wish) == ("", 3, 3, None)
+
+
+def test_missing_units_that_come_as_orders_are_no_hand(shelf: Shelf) -> None:
+    shop = shelf.shop("a", reads_stock=True)
+    shelf.sku("mug", 5)
+    shelf.listing(shop, "m1", "mug", 5)
+    shelf.wait(100)
+    shelf.read(shop, {"m1": 3})
+    shelf.wait(20)
+    shelf.book(shop, shelf.state("1", line("1", "m1", 2), placed=90, at=90), known=50)
+    assert not shelf.settle(shop).drift
+    row, wish = shelf.pair(shop, "m1")
+    assert (row.believed, row.target, row.held, wish) == (3, 3, "", None)
+
+
+def test_a_number_above_what_was_believed_is_drift_at_once_and_is_pushed_down(shelf: Shelf) -> None:
+    shop = shelf.shop("a", reads_stock=True)
+    shelf.sku("mug", 5)
+    shelf.listing(shop, "m1", "mug", 5)
+    assert shelf.read(shop, {"m1": 9}).drift == {"up": 1}
+    row, wish = shelf.pair(shop, "m1")
+    assert (row.believed, row.target) == (9, 5)
+    assert wish is not None
+
+
+def test_a_shop_without_orders_is_settled_by_its_read(shelf: Shelf) -> None:
+    shop = shelf.shop("a", reads_stock=True, reads_orders=False)
+    shelf.sku("mug", 5)
+    shelf.listing(shop, "m1", "mug", 5)
+    shelf.read(shop, {"m1": 3})
+    assert (shelf.row(shop, "m1").believed, shelf.row(shop, "m1").seen) == (3, None)
+
+
+def test_a_listing_the_shop_no_longer_knows_is_gone_and_alarmed(shelf: Shelf) -> None:
+    shop = shelf.shop("a", reads_stock=True)
+    shelf.sku("mug", 5)
+    shelf.listing(shop, "m1", "mug", 5)
+    assert shelf.read(shop, {}, "m1").gone == 1
+    assert shelf.row(shop, "m1").state == ListingState.GONE
+    assert shelf.alarms() == [("listing_gone", "m1")]
+
+
+def test_a_listing_that_keeps_no_stock_is_left_alone_from_then_on(shelf: Shelf) -> None:
+    shop = shelf.shop("a", reads_stock=True)
+    shelf.sku("mug", 5)
+    shelf.listing(shop, "m1", "mug", 4)
+    shelf.read(shop, {"m1": None})
+    assert shelf.row(shop, "m1").state == ListingState.NOT_COUNTED
+    assert shelf.pair(shop, "m1")[1] is None
+
+
+def test_a_listing_never_written_and_not_yet_stocked_there_shows_nothing(shelf: Shelf) -> None:
+    shop = shelf.shop("a", reads_stock=True)
+    shelf.sku("mug", 5)
+    shelf.listing(shop, "m1", "mug")
+    shelf.read(shop, {}, "m1")
+    assert shelf.row(shop, "m1").believed == 0
+    assert shelf.alarms() == []
+
+
+def test_a_read_says_nothing_of_a_listing_with_a_write_under_way(shelf: Shelf) -> None:
+    shop = shelf.shop("a", reads_stock=True)
+    shelf.sku("mug", 5)
+    one = shelf.listing(shop, "m1", "mug", 9)
+    row = outbox.IntentRow(0, 0, one, "absolute", 5, None, 1, 5, -4, 0)
+    shelf.tx(lambda conn: outbox.add_intent(conn, shop.id, "stock", "k", shelf.now_us, shelf.now_us + SECOND, [row]))
+    assert shelf.read(shop, {"m1": 5}).numbers == {}
+    assert shelf.row(shop, "m1").believed == 9
+
+
+def test_a_write_under_way_hears_that_its_unread_sales_are_known(shelf: Shelf) -> None:
+    shop = shelf.shop("a", reads_stock=True)
+    shelf.sku("mug", 4)
+    one = shelf.listing(shop, "m1", "mug", 5)
+    shelf.read(shop, {"m1": 4})
+    row = outbox.IntentRow(0, 0, one, "absolute", 3, None, 1, 4, -1, 1)
+    call = shelf.tx(
+        lambda conn: outbox.add_intent(conn, shop.id, "stock", "k", shelf.now_us, shelf.now_us + SECOND, [row])
+    )
+    shelf.wait(100)
+    shelf.settle(shop)
+    assert shelf.tx(lambda conn: outbox.rows_of_intent(conn, call))[0].sold_old == 1
+
+
+def test_after_a_restored_backup_nothing_is_raised_before_it_is_read(shelf: Shelf) -> None:
+    shop = shelf.shop("a", reads_stock=True)
+    shelf.sku("mug", 5)
+    one = shelf.listing(shop, "m1", "mug", 3)
+    shelf.tx(lambda conn: listing_rows.set_fields(conn, [one], believed=None, base_us=0, verify=1))
+    assert shelf.tx(lambda conn: listing_rows.to_read_back(conn, shop.id, shelf.now_us, 9))[0].id == one
+    assert not shelf.read(shop, {"m1": 4}).drift
+    row = shelf.row(shop, "m1")
+    assert (row.believed, row.verify) == (4, 0)
+    shelf.wait(60)
+    assert not shelf.settle(shop).drift
+    assert shelf.pair(shop, "m1")[1] is not None
+
+
+def test_a_sale_booked_while_a_read_was_out_is_no_drift(shelf: Shelf) -> None:
+    """The number was read before the sale; the order came in before the number was taken over."""
+    shop = shelf.shop("a", reads_stock=True)
+    shelf.sku("mug", 5)
+    one = shelf.listing(shop, "m1", "mug", 5)
+    shelf.wait(100)
+    began_us = shelf.now_us
+    shelf.wait(2)
+    shelf.book(shop, shelf.state("1", line("1", "m1", 1), placed=101, at=101), known=90)
+    found = shelf.tx(
+        lambda conn: take_reading(
+            conn, shelf.facts, shop, [(one, "m1")], {"m1": 5}, began_us=began_us, ended_us=shelf.now_us
+        )
+    )
+    assert not found.drift
+    assert shelf.row(shop, "m1").believed == 4
