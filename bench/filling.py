@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from sqlalchemy import Connection, insert
@@ -30,7 +30,17 @@ def open_store(path: Path, clock: Clock) -> Store:
     return Store.open(path, clock=clock)
 
 
-def fill(conn: Connection, channels: Mapping[str, str], counts: Sequence[int], now_us: int) -> None:
+KeyOf = Callable[[str, int], str]
+"""What a shop calls the SKU of a number."""
+
+
+def fill(
+    conn: Connection,
+    channels: Mapping[str, str],
+    counts: Sequence[int],
+    now_us: int,
+    key_of: KeyOf = lambda _name, number: listing_key(number),
+) -> None:
     """SKUs with so many pieces each, and a listing of each SKU in each shop (name -> channel).
 
     Ids of SKUs begin at 1, in order. Listings of one SKU lie far apart in the table, shop by shop, as imports do.
@@ -48,7 +58,7 @@ def fill(conn: Connection, channels: Mapping[str, str], counts: Sequence[int], n
             conn.exec_driver_sql(
                 f"INSERT INTO listing ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 [
-                    (shop_id, listing_key(i), i + 1, counts[i], counts[i], before_us, counts[i], before_us)
+                    (shop_id, key_of(name, i), i + 1, counts[i], counts[i], before_us, counts[i], before_us)
                     for i in range(start, min(skus, start + AT_ONCE))
                 ],
             )

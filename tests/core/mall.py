@@ -211,7 +211,7 @@ class Mall:
         if write.form is Form.ABSOLUTE:
             self.shown = fence.wrote_number(
                 shown, write.quantity, unread=call.plan.unread, sold_old=call.sold_old, sold_new=call.sold_new,
-                restocked=call.restocked, ended_us=self.now,
+                restocked=call.restocked, ended_us=self.now, began_us=call.began,
             )  # fmt: skip
             return
         self.shown = fence.wrote_change(shown, call.plan.delta)

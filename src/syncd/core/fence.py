@@ -19,18 +19,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 GRAIN_US = 1_000_000
-FLIGHT_US = 60_000_000
-"""How long before its answer a write may have taken effect: only what is older than that was before it for certain."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
     """What we hold true of one listing's number at its shop.
 
-    `base_us`: end of the newest absolute proof; own sales accepted later lower `believed` for certain.
+    `base_us`: end of the newest absolute proof (a read, an absolute write); own sales accepted later lower `believed`
+    for certain. `base_from_us`: its begin; what was accepted earlier is inside the proof for certain.
     `unread`: units inside `believed` that were sold before the base and are not booked yet.
     `slack`: booked units that could not be placed before or after the base, still inside `believed`.
-    `seen`: a number read at `seen_us`, to be settled once all orders up to then are known; `seen_sold` are
+    `seen`: a number read from `seen_from_us` to `seen_us`, to be settled once all orders up to then are known; `seen_sold` are
     own units booked since that were accepted after it (put back ones negative), `seen_slack` those of which the
     time stamps cannot tell.
     `doubt_us`: a write may have happened; until then it still may.
@@ -46,6 +45,8 @@ class Shown:
     seen_slack: int = 0
     verify: bool = False
     doubt_us: int | None = None
+    base_from_us: int = 0
+    seen_from_us: int = 0
 
     @property
     def in_doubt(self) -> bool:
@@ -57,6 +58,14 @@ class Shown:
         return None if self.believed is None else max(0, self.believed - self.unread)
 
 
+def _base_from(shown: Shown) -> int:
+    return shown.base_from_us or shown.base_us
+
+
+def _seen_from(shown: Shown) -> int:
+    return shown.seen_from_us or shown.seen_us
+
+
 def sold(shown: Shown, units: int, earliest_us: int, latest_us: int, margin_us: int) -> Shown:
     """An own sale of so many units was booked; the shop accepted it between these times.
 
@@ -66,7 +75,7 @@ def sold(shown: Shown, units: int, earliest_us: int, latest_us: int, margin_us: 
     if shown.seen is not None:
         if earliest_us > shown.seen_us + margin_us:
             shown = replace(shown, seen_sold=shown.seen_sold + units)
-        elif latest_us > shown.seen_us - margin_us:
+        elif latest_us > _seen_from(shown) - margin_us:
             shown = replace(shown, seen_slack=shown.seen_slack + units)
     if shown.believed is None:
         return shown
@@ -76,7 +85,7 @@ def sold(shown: Shown, units: int, earliest_us: int, latest_us: int, margin_us: 
         return replace(shown, believed=max(0, believed), slack=shown.slack + over, verify=shown.verify or over > 0)
     known = min(units, shown.unread)
     left = shown.believed - known
-    before = latest_us <= shown.base_us - FLIGHT_US - margin_us
+    before = latest_us <= _base_from(shown) - margin_us
     blurred = 0 if before else min(units - known, left)  # a page at 0 sells no more
     return replace(
         shown,
@@ -92,10 +101,10 @@ def restocked(shown: Shown, units: int, earliest_us: int, latest_us: int, margin
 
     They are left out only when the base certainly contained them.
     """
-    if shown.seen is not None and latest_us > shown.seen_us - margin_us:
+    if shown.seen is not None and latest_us > _seen_from(shown) - margin_us:
         sure = certain and earliest_us > shown.seen_us + margin_us
         shown = replace(shown, seen_sold=shown.seen_sold - units, seen_slack=shown.seen_slack + (0 if sure else units))
-    if shown.believed is None or latest_us < shown.base_us - FLIGHT_US - margin_us:
+    if shown.believed is None or latest_us < _base_from(shown) - margin_us:
         return shown
     blurred = not certain or earliest_us <= shown.base_us + margin_us
     return replace(
@@ -117,23 +126,24 @@ class Finding:
     drift: int = 0
 
 
-def read(shown: Shown, number: int, ended_us: int) -> Finding:
-    """A stock read, begun with no write under way, returned `number`.
+def read(shown: Shown, number: int, ended_us: int, began_us: int = 0) -> Finding:
+    """A stock read from `began_us` (if it took any time) to `ended_us`, with no write under way, returned `number`.
 
     More than believed is drift at once, since unread sales can only lower it. Less is either unread sales
     or a hand; `settle` tells once all orders up to the read are known. A read that waits for that is kept: one that
     were replaced by each newer read would never be settled.
     """
-    seen = replace(shown, seen=number, seen_us=ended_us, seen_sold=0, seen_slack=0)
+    seen = replace(shown, seen=number, seen_us=ended_us, seen_from_us=began_us, seen_sold=0, seen_slack=0)
+    base = replace(seen, base_us=ended_us, base_from_us=began_us, unread=0, slack=0)
     if shown.seen is not None and shown.believed is not None and number <= shown.believed and not shown.in_doubt:
         seen = shown
     if shown.believed is None:
-        return Finding(replace(seen, believed=number, base_us=ended_us, unread=0, slack=0, verify=False))
+        return Finding(replace(base, believed=number, verify=False))
     if shown.in_doubt:
         return Finding(replace(seen, believed=max(shown.believed, number)))
     drift = number - shown.believed
     if drift > 0:
-        return Finding(replace(seen, believed=number, base_us=ended_us, unread=0, slack=0), drift)
+        return Finding(replace(base, believed=number), drift)
     return Finding(seen)
 
 
@@ -146,7 +156,9 @@ def settle(shown: Shown) -> Finding:
         return Finding(shown)
     truth = max(0, shown.seen - shown.seen_sold)
     slack = min(shown.seen_slack, truth)
-    settled = Shown(believed=truth, base_us=shown.seen_us, slack=slack, verify=slack > 0)
+    settled = Shown(
+        believed=truth, base_us=shown.seen_us, base_from_us=shown.seen_from_us, slack=slack, verify=slack > 0
+    )
     if shown.believed is None or shown.in_doubt:
         return Finding(settled)
     drift = truth - shown.believed
@@ -167,9 +179,17 @@ def wrote_change(shown: Shown, delta: int) -> Shown:
 
 
 def wrote_number(
-    shown: Shown, number: int, *, unread: int, sold_old: int, sold_new: int, restocked: int, ended_us: int
+    shown: Shown,
+    number: int,
+    *,
+    unread: int,
+    sold_old: int,
+    sold_new: int,
+    restocked: int,
+    ended_us: int,
+    began_us: int = 0,
 ) -> Shown:
-    """An absolute write of `number` was accepted; the answer came at `ended_us`.
+    """An absolute write of `number` was accepted; it was sent at `began_us` and its answer came at `ended_us`.
 
     `unread`: units by which the read before it was below believed; as many as were slack then may be booked
     already, and stay slack. Booked between plan and answer: `sold_old` units accepted for certain before the
@@ -177,10 +197,16 @@ def wrote_number(
     back after it.
     """
     old_slack = min(unread, max(0, shown.slack - sold_new))
-    left = max(0, unread - old_slack - sold_old)
-    slack = min(sold_new, number) + restocked + old_slack
+    still = max(0, unread - old_slack - sold_old)
+    left = max(0, still - sold_new)  # the others may be what was booked meanwhile
+    slack = min(sold_new, number) + restocked + old_slack + still - left
     return Shown(
-        believed=number + left + restocked + old_slack, base_us=ended_us, unread=left, slack=slack, verify=slack > 0
+        believed=number + still + restocked + old_slack,
+        base_us=ended_us,
+        base_from_us=began_us,
+        unread=left,
+        slack=slack,
+        verify=slack > 0,
     )
 
 

@@ -178,6 +178,17 @@ def units_inside_opening(
     return {sku: units for sku, line in baselines.items() if units and 0 < existed_us <= line.opened_us}
 
 
+def units_before_opening(
+    before: Booked, now: Booked, baselines: Mapping[int, Baseline], latest_us: int
+) -> dict[int, int]:
+    """Units by which a change that an opening already contained must move on hand, so that free stays as opened.
+
+    `latest_us` is the latest the change can have happened: a cancel read late, but made before the opening.
+    """
+    freed = now.gone - before.gone + now.held - before.held + now.allocated - before.allocated
+    return {sku: freed for sku, line in baselines.items() if freed and 0 < latest_us <= line.opened_us}
+
+
 def expand(sku: int, units: int, parts: Mapping[int, Mapping[int, int]]) -> dict[int, int]:
     """Pieces per plain SKU in so many units of a SKU; `parts` maps each bundle to its parts.
 

@@ -123,7 +123,7 @@ def finish(number: int, sku: int, shop: int, pack: int, most: int, rules: RuleTa
 
 def lane_of(target: int, before: int | None, shown: Shown) -> Lane:
     """A listing that must go to 0 and shows more, or did until now, jumps ahead; the rest rides in the batch."""
-    sold_out = target == 0 and (bool(before) if shown.believed is None else shown.believed > 0)
+    sold_out = target == 0 and (shown.in_doubt or (bool(before) if shown.believed is None else shown.believed > 0))
     return Lane.STOCKOUT if sold_out else Lane.BATCH
 
 

@@ -68,6 +68,7 @@ class _Page:
     balances: dict[int, dict[int, BalanceRow]]
     next_order: int
     next_line: int
+    latest_us: int = 0  # the latest that what the state at hand tells can have happened
     new_orders: list[OrderRow] = field(default_factory=list)
     changed_orders: dict[int, OrderRow] = field(default_factory=dict)
     new_lines: list[LineRow] = field(default_factory=list)
@@ -225,6 +226,7 @@ def _book_state(page: _Page, state: OrderState) -> str:
         row = _new_order(page, state, as_of_us)
     was_opened = bool(row.opened)
     row.as_of_us, row.source, row.seen_us = as_of_us, int(state.source), page.now_us
+    page.latest_us = page.now_us if state.as_of is None else as_of_us
     row.opened = int(state.shipment_opened)
     if state.placed_at is not None:
         row.placed_us = to_us(state.placed_at)
@@ -326,10 +328,13 @@ def _book_line(page: _Page, row: OrderRow, line: LineRow, before: Counts, counts
     location = line.location_id or page.shop.location_ids[0]
     baselines = {sku: page.baseline(sku, location) for sku in pieces}
     done = ledger.Booked(line.b_held, line.b_allocated, line.b_gone, line.ignored)
-    left_us = row.shipped_us if row.shipped_us is not None else row.as_of_us
+    left_us = row.shipped_us if row.shipped_us is not None else (page.latest_us or row.as_of_us)
     ignored = ledger.ignored_now(done, Counts() if first else before, counts, baselines.values(), left_us)
     now = ledger.booked_now(counts, opened=bool(row.opened), returns=page.shop.returns, ignored=ignored)
-    inside = ledger.units_inside_opening(counts, ignored, baselines, existed_us) if first else {}
+    if first:
+        inside = ledger.units_inside_opening(counts, ignored, baselines, existed_us)
+    else:
+        inside = ledger.units_before_opening(done, now, baselines, page.latest_us)
     changes = ledger.changes(pieces, done, now, inside_opening=inside)
     line.b_held, line.b_allocated, line.b_gone, line.ignored = now.held, now.allocated, now.gone, now.ignored
     if not changes:
@@ -372,10 +377,10 @@ def _note_moves(page: _Page, row: OrderRow, state: OrderState, *, before_us: int
     A new order was accepted when it was placed, and not before what was known; a change came after what was
     known. Both were there at the latest when the state was read.
     """
-    earliest_us, latest_us = before_us, row.as_of_us
+    earliest_us, latest_us = before_us, page.latest_us
     if new and row.placed_us is not None:
         earliest_us, latest_us = max(before_us, row.placed_us), row.placed_us
-    moves, changed = moves_of(page.shop, page.lines[row.id], state, earliest_us, latest_us, row.as_of_us)
+    moves, changed = moves_of(page.shop, page.lines[row.id], state, earliest_us, latest_us, page.latest_us)
     page.moves.extend(moves)
     page.changed_lines.update({line.id: line for line in changed if -line.id not in page.fresh})
 

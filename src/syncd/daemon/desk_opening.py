@@ -144,7 +144,7 @@ def _was_written(row: ListingRow | None, before: ListingRow, seen: Number, live:
 
 def _believe(row: ListingRow, seen: Number, shop: ShopFacts) -> ListingRow:
     """The shop shows what was read: settled later, once all orders up to the read are known."""
-    after = fence.read(fence.forgotten(shown_of(row)), seen.number or 0, seen.ended_us).shown
+    after = fence.read(fence.forgotten(shown_of(row)), seen.number or 0, seen.ended_us, seen.began_us).shown
     if not shop.reads_orders:
         after = fence.settle(after).shown
     put_shown(row, replace(after, verify=False))

@@ -73,7 +73,7 @@ def shown_of(row: ListingRow) -> Shown:
     """What a listing's row holds true of its number."""
     return Shown(
         row.believed, row.base_us, row.unread, row.slack, row.seen, row.seen_us, row.seen_sold, row.seen_slack,
-        bool(row.verify), row.doubt_us,
+        bool(row.verify), row.doubt_us, row.base_from_us, row.seen_from_us,
     )  # fmt: skip
 
 
@@ -82,3 +82,4 @@ def put_shown(row: ListingRow, shown: Shown) -> None:
     row.believed, row.base_us, row.unread, row.slack = shown.believed, shown.base_us, shown.unread, shown.slack
     row.seen, row.seen_us, row.seen_sold, row.seen_slack = shown.seen, shown.seen_us, shown.seen_sold, shown.seen_slack
     row.verify, row.doubt_us = int(shown.verify), shown.doubt_us
+    row.base_from_us, row.seen_from_us = shown.base_from_us, shown.seen_from_us

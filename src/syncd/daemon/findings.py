@@ -65,7 +65,7 @@ def take_reading(
             continue
         found.numbers[row.id] = number
         before = shown_of(row)
-        finding = fence.read(before, number, ended_us)
+        finding = fence.read(before, number, ended_us, began_us)
         _count(found, finding.drift)
         after = finding.shown
         if not shop.reads_orders:

@@ -180,6 +180,7 @@ def settle_call(
     """Take the report of a call over, row by row. Rows it does not name stay queued, or are read back."""
     rows = {row.position: row for row in outbox.rows_of_intent(conn, intent_id)}
     listings = listing_rows.listings_by_id(conn, [row.listing_id for row in rows.values()])
+    began_us = outbox.began_us(conn, intent_id)
     done = Settled()
     named = {one.index: one for one in report.rows if one.index in rows}
     receipts = [(one.index, one.receipt) for one in named.values() if isinstance(one, Pending)]
@@ -187,7 +188,7 @@ def settle_call(
     for position, row in rows.items():
         listing, outcome = listings[row.listing_id], named.get(position)
         if isinstance(outcome, Accepted):
-            _accepted(conn, listing, row, outcome, ended_us)
+            _accepted(conn, listing, row, outcome, began_us, ended_us)
             told.append((row.target, ended_us, row.listing_id))
             done.accepted.append(row.listing_id)
             done.count("accepted")
@@ -213,12 +214,13 @@ def settle_call(
     return done
 
 
-def _accepted(conn: Connection, listing: ListingRow, row: IntentRow, outcome: Accepted, ended_us: int) -> None:
+def _accepted(
+    conn: Connection, listing: ListingRow, row: IntentRow, outcome: Accepted, began_us: int, ended_us: int
+) -> None:
     form, shown = Form(row.form), shown_of(listing)
     if form is Form.ABSOLUTE and row.quantity == 0:
         live = outbox.live_rows_of(conn, [listing.id])
         overtaken = any(other.intent_id != row.intent_id for other, _ in live)
-        began_us = max((began for other, began in live if other.intent_id == row.intent_id), default=ended_us)
         # A doubt that was dead before this call began can land no more: then this 0 is the last word.
         if overtaken or (shown.doubt_us is not None and shown.doubt_us > began_us):
             # which write lands last is unknown: written again after the dead time
@@ -229,7 +231,7 @@ def _accepted(conn: Connection, listing: ListingRow, row: IntentRow, outcome: Ac
     if form is Form.ABSOLUTE:
         shown = fence.wrote_number(
             shown, row.quantity, unread=row.unread, sold_old=row.sold_old, sold_new=row.sold_new,
-            restocked=row.restocked, ended_us=ended_us,
+            restocked=row.restocked, ended_us=ended_us, began_us=began_us,
         )  # fmt: skip
     elif form in (Form.RELATIVE_REFUSES, Form.COMPARE_AND_SET):
         shown = fence.wrote_change(shown, row.delta)

@@ -133,6 +133,7 @@ class Demo:
     status: dict[str, Any] = field(default_factory=dict)
     began: float = 0.0
     deliveries: int = 0
+    last_sale: Frame = field(default_factory=lambda: Frame(View()))
     leave: anyio.Event = field(default_factory=anyio.Event)
     stopped: anyio.Event = field(default_factory=anyio.Event)
 
@@ -153,7 +154,7 @@ class Demo:
                     result = await self._course(admin)
                     screen.show(self._frame())
                 if self.svg is not None:
-                    picture(replace(scene, config=Path("syncd.toml")), self._frame(), self.svg)
+                    picture(replace(scene, config=Path("syncd.toml")), self.last_sale, self.svg)
                 daemon.stop()
                 await self.stopped.wait()
                 group.cancel_scope.cancel()
@@ -224,6 +225,7 @@ class Demo:
             if self.clock.monotonic() >= delivery_at:
                 delivery_at += DELIVERY_SECONDS
                 await self._deliver(admin)
+        self.last_sale = self._frame()
         await self._ask(self.malls.close_doors)
 
     async def _deliver(self, admin: Admin) -> None:

@@ -111,7 +111,7 @@ def run_virtual(main: Callable[[], Coroutine[Any, Any, T]], seed: int = 1) -> T:
 
 
 class VirtualClock(Clock):
-    """The clock of the running virtual loop. Wall and monotonic time move together."""
+    """The clock of the running virtual loop. Wall and monotonic time move together until `set_wall`."""
 
     def __init__(self, start: datetime = START) -> None:
         self._start_us = to_us(start)
@@ -121,6 +121,10 @@ class VirtualClock(Clock):
 
     def monotonic(self) -> float:
         return asyncio.get_running_loop().time()
+
+    def set_wall(self, moment: datetime) -> None:
+        """Set the wall time like an operator would; the monotonic time and sleepers do not notice."""
+        self._start_us += to_us(moment) - self.now_us()
 
     async def sleep(self, seconds: float) -> None:
         with anyio.CancelScope(deadline=self.monotonic() + max(0.0, seconds)):

@@ -79,7 +79,7 @@ class RoughShop(MemoryShop):
     async def serve(self, operation: str, answer: Callable[[], T], *, effect: bool = False) -> T:
         self.trace(f"{self.market.name} {operation}")
         if not effect or self.nature.rng.random() >= self.nature.late_share:
-            return await super().serve(operation, answer, effect=effect)
+            return await super().serve(operation, self._as_sent(answer) if effect else answer, effect=effect)
         self.calls[operation] += 1
         await self.clock.sleep(self.round_trip_seconds / 2)
         self._admit(operation)
@@ -97,12 +97,25 @@ class RoughShop(MemoryShop):
         }
         return self.world.now(), reads
 
+    def _as_sent(self, answer: Callable[[], T]) -> Callable[[], T]:
+        """A write held up on its way is judged by what was read before it was sent; nobody can call it back."""
+        sent = self._sending()
+
+        def landed() -> T:
+            held_up = self.world.now() - sent[0] > timedelta(seconds=self.round_trip_seconds)
+            return self._landed(answer, sent) if held_up else answer()
+
+        return landed
+
     def _land(self, answer: Callable[[], object], sent: Sent) -> None:
         """A call that was given up arrives after all."""
         self.trace(f"{self.market.name} lands late")
+        self._landed(answer, sent)
+
+    def _landed(self, answer: Callable[[], T], sent: Sent) -> T:
         self._sent = sent
         try:
-            answer()
+            return answer()
         finally:
             self._sent = None
 

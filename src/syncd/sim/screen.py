@@ -101,8 +101,8 @@ def _row(shop: ShopView, told: Status) -> Sequence[RenderableType]:
 
 def _totals(frame: Frame) -> Text:
     view = frame.view
-    booked = frame.status.get("counts", {}).get("orders_booked", 0)
-    alarms = frame.status.get("alarms", 0)
+    booked = frame.status.get("orders_booked", 0)
+    alarms = frame.status.get("open_alarms", 0)
     text = Text("\n")
     text.append(f"orders placed {view.orders} · booked {booked} · ")
     text.append("stockout latency ", style="bold")

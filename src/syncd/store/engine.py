@@ -25,9 +25,7 @@ GROUP_SECONDS = 0.05
 BUSY_SECONDS = 5.0
 READERS = 4
 SAFE = ("trusted_schema = OFF", "mmap_size = 0")
-ROOMY = ("cache_size = -65536", "wal_autocheckpoint = 4000")
-"""64 MB of pages, 16 MB of log: a page of orders touches thousands of pages of listings, which SQLite would else
-write several times over."""
+ROOMY = ("cache_size = -65536", "wal_autocheckpoint = 4000")  # else the rows of one booking spill from the cache
 WRITER_PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "cell_size_check = ON", *ROOMY, *SAFE)
 READER_PRAGMAS = ("query_only = ON", "wal_autocheckpoint = 0", *SAFE)
 

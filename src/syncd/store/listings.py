@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, insert, or_, select, text, update
 
@@ -35,6 +35,8 @@ class ListingRow:
     seen_slack: int
     verify: int
     doubt_us: int | None
+    base_from_us: int
+    seen_from_us: int
     held: str
     told: int | None
     told_us: int
@@ -65,6 +67,8 @@ SHOWN_COLUMNS = (
     "seen_slack",
     "verify",
     "doubt_us",
+    "base_from_us",
+    "seen_from_us",
 )
 WISH_COLUMNS = tuple(field.name for field in fields(WishRow))
 _columns = tuple(listing.c[name] for name in COLUMNS)
@@ -116,6 +120,9 @@ def to_pair(row: Sequence[object]) -> Pair:
     """A row of `pair_columns`."""
     wish = WishRow(*row[_SPLIT:]) if row[_SPLIT] is not None else None  # type: ignore[arg-type]  # columns in order
     return ListingRow(*row[:_SPLIT]), wish  # type: ignore[arg-type]  # columns in order
+
+
+_shown_values = attrgetter(*SHOWN_COLUMNS, "id")
 
 
 def listings_by_key(conn: Connection, shop_id: int, keys: Sequence[str]) -> dict[str, ListingRow]:
@@ -205,25 +212,7 @@ def next_doubt_us(conn: Connection, shop_id: int) -> int | None:
 def save_shown(conn: Connection, rows: Sequence[ListingRow]) -> None:
     """Write what is believed of listings."""
     if rows:
-        _save_shown.many(
-            conn,
-            [
-                (
-                    r.believed,
-                    r.base_us,
-                    r.unread,
-                    r.slack,
-                    r.seen,
-                    r.seen_us,
-                    r.seen_sold,
-                    r.seen_slack,
-                    r.verify,
-                    r.doubt_us,
-                    r.id,
-                )
-                for r in rows
-            ],
-        )
+        _save_shown.many(conn, [_shown_values(row) for row in rows])
 
 
 def save_targets(conn: Connection, rows: Sequence[tuple[int | None, int]]) -> None:

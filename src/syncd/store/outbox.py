@@ -244,6 +244,11 @@ def rows_of_intent(conn: Connection, intent_id: int) -> list[IntentRow]:
     return [IntentRow(*row) for row in _rows_of.all(conn, (intent_id,))]
 
 
+def began_us(conn: Connection, intent_id: int) -> int:
+    """When a call was made durable, right before it was sent."""
+    return int(conn.execute(select(intent.c.began_us).where(intent.c.id == intent_id)).scalar_one())
+
+
 def live_intents(conn: Connection, shop_id: int, *states: str) -> list[Intent]:
     """Calls of a shop that are not done, in these states."""
     query = select(*_intent_columns).where(intent.c.shop_id == shop_id, intent.c.state.in_(states))

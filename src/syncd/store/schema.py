@@ -122,10 +122,12 @@ listing = _table(
     # what it should show now and why we think so: core/fence.py
     _int("believed", null=True),
     _int("base_us", 0),
+    _int("base_from_us", 0),
     _int("unread", 0),
     _int("slack", 0),
     _int("seen", null=True),
     _int("seen_us", 0),
+    _int("seen_from_us", 0),
     _int("seen_sold", 0),
     _int("seen_slack", 0),
     _int("verify", 0),

@@ -1,0 +1,89 @@
+"""Which rows go in which call: stockouts first, batch rows riding free, one final number, budgets shared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from syncd.sdk.channel import StockWrite, WriteReport
+from syncd.sim.trial import Trial, virtual
+from syncd.testing.memory import MemoryShop
+
+GOODS = {f"S{i}": 9 for i in range(8)}
+
+
+class Recorded(MemoryShop):
+    """Keeps the rows of every call that reached it."""
+
+    def __init__(self, *args, **kwargs) -> None:  # type: ignore[no-untyped-def]
+        super().__init__(*args, **kwargs)
+        self.took: list[dict[str, int]] = []
+
+    def take(self, rows: Sequence[StockWrite], key: str) -> WriteReport:
+        self.took.append({row.listing: row.quantity for row in rows})
+        return super().take(rows, key)
+
+
+def took(trial: Trial, name: str) -> list[dict[str, int]]:
+    mall = trial.mall(name)
+    assert isinstance(mall, Recorded)
+    return mall.took
+
+
+@virtual
+async def test_many_sales_of_one_listing_become_one_final_number() -> None:
+    async with Trial.of({"a": {}, "b": {}}, GOODS, shop_type=Recorded, settings={"batch": {"every_seconds": 30}}) as trial:
+        await trial.run(31)
+        for _ in range(5):
+            trial.buy("a", "S1")
+            await trial.run(4)
+        await trial.run(20)
+        assert took(trial, "b") == [{"S1": 4}]
+
+
+@virtual
+async def test_batch_rows_ride_free_in_the_call_of_a_stockout() -> None:
+    async with Trial.of(
+        {"a": {}, "b": {"reads_stock": False}}, GOODS, shop_type=Recorded, settings={"batch": {"every_seconds": 120}}
+    ) as trial:
+        await trial.run(125)
+        took(trial, "b").clear()
+        trial.world.markets["a"].buy({"S1": 9})
+        trial.world.markets["a"].buy({"S2": 2})
+        await trial.run(6)
+        assert took(trial, "b")[0]["S1"] == 0
+        assert trial.shows("b", "S1") == 0
+
+
+@virtual
+async def test_a_stockout_overtakes_a_waiting_batch_in_the_next_slot() -> None:
+    slow = {"per_second": 0.2, "burst": 1, "max_rows": 1, "reads_stock": False, "forms": ("relative_refuses", "absolute")}
+    async with Trial.of({"a": {}, "b": slow}, GOODS, shop_type=Recorded) as trial:
+        await trial.run(120)
+        took(trial, "b").clear()
+        trial.world.markets["a"].buy({key: 2 for key in list(GOODS)[:6]})
+        await trial.run_until(lambda: len(took(trial, "b")) == 1, step=0.05)
+        trial.world.markets["a"].buy({"S7": 9})
+        await trial.run_until(lambda: len(took(trial, "b")) == 3, step=0.05, within=120)
+        assert {"S7": 0} in took(trial, "b")[:3]
+
+
+@virtual
+async def test_no_shop_exceeds_its_documented_rate() -> None:
+    tight = {"per_second": 1.0, "burst": 2, "max_rows": 2}
+    async with Trial.of({"a": {}, "b": tight, "c": tight}, GOODS) as trial:
+        for key in GOODS:
+            trial.buy("a", key, 9)
+            await trial.run(1)
+        await trial.run(90)
+        assert trial.mall("b").violations + trial.mall("c").violations == 0
+        assert trial.wrong() == []
+
+
+@virtual
+async def test_an_own_sale_causes_no_push() -> None:
+    async with Trial.of({"a": {}}, GOODS, shop_type=Recorded) as trial:
+        await trial.run(6)
+        trial.buy("a", "S1", 3)
+        await trial.run(30)
+        assert took(trial, "a") == []
+        assert trial.wrong() == []
