@@ -1,4 +1,4 @@
-"""One order costs the same in a small and in a very large catalogue: cost follows what it touches, not what there is."""
+"""One order costs the same in a small and in a very large catalogue: cost follows what it touches."""
 
 from __future__ import annotations
 
@@ -103,7 +103,10 @@ def _rows(one: Catalogue) -> Iterator[tuple[str, list[float]]]:
 def _result(catalogues: list[Catalogue]) -> Result:
     small, large = catalogues
     result = Result("growth", f"one order at {small.listings:,} and at {large.listings:,} listings ({SHOPS} shops)")
-    grid = Grid("milliseconds an order", ("", *(f"{one.listings:,} {q}" for one in catalogues for q in ("p50", "p99")), "ratio p50"))
+    grid = Grid(
+        "milliseconds an order",
+        ("", *(f"{one.listings:,} {q}" for one in catalogues for q in ("p50", "p99")), "ratio p50"),
+    )
     for (name, few), (_, many) in zip(_rows(small), _rows(large), strict=True):
         cells = [f"{share(times, quantile) * 1e3:.2f}" for times in (few, many) for quantile in (0.5, 0.99)]
         ratio = share(many, 0.5) / share(few, 0.5)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import anyio
 from sqlalchemy import Connection
@@ -68,7 +69,9 @@ def shopify(world: Watched, clock: Clock) -> Part:
 
 
 SCENES = (
-    Scene("400 absolute rows at 1 call/s, reads 5/s", rakuten_like, listing_key, 24_000, lambda one: one.rates["write"]),
+    Scene(
+        "400 absolute rows at 1 call/s, reads 5/s", rakuten_like, listing_key, 24_000, lambda one: one.rates["write"]
+    ),
     Scene(
         "Shopify: compare-and-set, 100 points/s", shopify, lambda number: str(40_000_000 + number), 30_000,
         lambda one: one.rates["points"],
@@ -81,7 +84,7 @@ def run() -> Result:
     result = Result("rate", "a backlog of batch rows against documented rates, in virtual time")
     grid = Grid("", ("mall", "rows", "seconds", "share used", "stockouts p50 / p99 ms", "forced p99 ms", "violations"))
     for scene in SCENES:
-        found = run_virtual(lambda one=scene: _run(one))
+        found = run_virtual(partial(_run, scene))
         p50, p99 = (share(found.latency_ms, q) for q in (0.5, 0.99))
         forced = share(found.forced_ms, 0.99)
         grid.add(
@@ -161,8 +164,12 @@ async def _measure(scene: Scene, stage: Stage, world: Watched, clock: Clock) -> 
         stage.daemon.stop()
     await stage.aclose()
     stockouts = list(world.stockouts.values())
-    forced = forced_us(stockouts, mall) if isinstance(mall, LimitedShop) else dict.fromkeys(world.stockouts, POINTS_SLOT_US)
-    taken = [(one.accepted_us[MALL] - one.known_us, forced.get(one.sku, 0)) for one in stockouts if MALL in one.accepted_us]
+    forced = (
+        forced_us(stockouts, mall) if isinstance(mall, LimitedShop) else dict.fromkeys(world.stockouts, POINTS_SLOT_US)
+    )
+    taken = [
+        (one.accepted_us[MALL] - one.known_us, forced.get(one.sku, 0)) for one in stockouts if MALL in one.accepted_us
+    ]
     return Measured(
         seconds, used / (seconds * judge.per_second), mall.violations - refused, world.tally["stale_raises"],
         [late / 1e3 for late, _ in taken], [wait / 1e3 for _, wait in taken], len(stockouts) - len(taken),

@@ -1,4 +1,4 @@
-"""What a benchmark found: goals met or missed, tables, and where it was measured. Printed, and kept as JSON and Markdown."""
+"""What a benchmark found: goals met or missed, tables, and where it was measured. Printed, and kept."""
 
 from __future__ import annotations
 
@@ -108,7 +108,9 @@ def keep(result: Result) -> None:
 def _markdown(result: Result, today: str) -> str:
     where = ", ".join(f"{key} {value}" for key, value in machine().items())
     lines = [f"# {result.name}", "", f"{result.title}", "", f"{today}; {where}", ""]
-    lines += _table(("goal", "measured", "met"), [(g.text, g.measured, "yes" if g.met else "**no**") for g in result.goals])
+    lines += _table(
+        ("goal", "measured", "met"), [(g.text, g.measured, "yes" if g.met else "**no**") for g in result.goals]
+    )
     for grid in result.grids:
         lines += ["", f"## {grid.title}", "", *_table(grid.columns, grid.rows)]
     if result.notes:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import ClassVar
 
 import pytest
+
 from syncd.sdk.channel import Cursor, Form, OrderPage
 from syncd.sim.trial import Trial, virtual
 from syncd.testing.emulator import Fault, FaultKind
@@ -53,11 +54,11 @@ POINTS: dict[str, Point] = {
     "before it is acknowledged": lambda t: lambda name: name == "after_commit" and orders_in(t) > 0,
     "before the call is durable": lambda t: lambda name: name == "before_commit" and calls_in(t, "open") > 0,
     "before the call is sent": lambda t: lambda name: name == "after_commit" and calls_in(t, "open") > 0,
-    "before the call is settled": lambda t: lambda name: (
-        name == "before_commit" and calls_in(t, "open") == 0 and t.mall("b").calls["write"] > 0
+    "before the call is settled": lambda t: (
+        lambda name: name == "before_commit" and calls_in(t, "open") == 0 and t.mall("b").calls["write"] > 0
     ),
-    "after the call is settled": lambda t: lambda name: (
-        name == "after_commit" and calls_in(t, "open") == 0 and t.mall("b").calls["write"] > 0
+    "after the call is settled": lambda t: (
+        lambda name: name == "after_commit" and calls_in(t, "open") == 0 and t.mall("b").calls["write"] > 0
     ),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from syncd.sim.trial import Trial, virtual
 from syncd.testing.hostile import HostileChannel, HostileShop
 

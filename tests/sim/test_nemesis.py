@@ -1,4 +1,4 @@
-"""Seeded plays of rough malls, faults and crashes: nothing lost, nothing doubled, no stale raise, all right in the end."""
+"""Seeded plays of rough malls, faults and crashes: nothing lost or doubled, no stale raise, right in the end."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+
 from syncd.sim.nemesis import Script, play
 
 SHORT = Script(seconds=12.0, malls=3, skus=6)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -24,6 +25,7 @@ from syncd.daemon.opening import OpenChannel
 from syncd.daemon.plugins import Plugins
 from syncd.daemon.running import CALL_SECONDS
 from syncd.daemon.supervisor import Runner
+from syncd.store.engine import StoreBusy, StoreFull
 
 log = structlog.get_logger()
 HEARTBEAT_SECONDS = 5.0
@@ -75,7 +77,7 @@ class Daemon:
         """Ready once every shop is checked or set aside."""
         for runner in self.runners.values():
             await runner.settled.wait()
-        await self.housekeeping.turn()
+        await self._look()
         self.ready.set()
         running = len(self.hub.shops)
         self.notifier.ready(f"{running} of {len(self.runners)} shops running")
@@ -85,7 +87,15 @@ class Daemon:
         never = Wake()
         while True:
             self.beats["housekeeping"] = self.hub.clock.now_us()
-            await self.hub.clock.wait(await self.housekeeping.turn(), never)
+            await self.hub.clock.wait(await self._look(), never)
+
+    async def _look(self) -> int:
+        """A turn of housekeeping. A full disk or a locked database is waited out: writes to 0 must go on leaving."""
+        try:
+            return await self.housekeeping.turn()
+        except (StoreFull, StoreBusy) as error:
+            log.error("housekeeping_waits", error=str(error))
+            return self.hub.clock.now_us() + int(HEARTBEAT_SECONDS * 1e6)
 
     async def _heartbeat(self) -> None:
         """Beat only while the loops turn and the store answers; measure the event loop's lag."""
@@ -99,7 +109,8 @@ class Daemon:
             if stuck:
                 log.error("loops_stuck", loops=stuck)
                 continue
-            await self.hub.store.ping()
+            with suppress(StoreFull, StoreBusy):  # it answers; the shops' loops say what they miss
+                await self.hub.store.ping()
             self.notifier.watchdog()
 
     def stuck(self) -> list[str]:

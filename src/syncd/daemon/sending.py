@@ -198,6 +198,8 @@ def settle_call(
         elif outcome is None:
             if report.unreported is Unreported.UNSURE:
                 _unsure(listing, row, ended_us)
+            elif not report.rows:  # nothing at all was said: asking again at once would only repeat it
+                _again_later(conn, listing, ended_us, first=1.0)
             done.count("unreported")
         else:
             done.count("pending")
@@ -267,11 +269,11 @@ def _rejected(
     raise_alarm(conn, "row_refused", shop.id, listing.key, f"{shop.name} refuses {listing.key}: {text}", now_us)
 
 
-def _again_later(conn: Connection, listing: ListingRow, now_us: int) -> None:
+def _again_later(conn: Connection, listing: ListingRow, now_us: int, *, first: float = 30.0) -> None:
     """Nothing is ever dropped from the queue: a refused row backs off alone."""
     pairs = listing_rows.pairs_by_id(conn, [listing.id])
     attempts = pairs[0][1].attempts + 1 if pairs and pairs[0][1] is not None else 1
-    wait = back_off_seconds(attempts, first=30.0, longest=3600.0)
+    wait = back_off_seconds(attempts, first=first, longest=3600.0)
     outbox.put_off(conn, [(now_us + int(wait * 1e6), listing.id)])
 
 

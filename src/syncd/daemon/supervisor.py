@@ -36,6 +36,7 @@ from syncd.store.engine import StoreBusy, StoreFull
 from syncd.telemetry import redact
 
 log = structlog.get_logger()
+FAILING = ("orders_failing", "write_failing", "reconcile_failing")
 DAY_US = 86_400_000_000
 STORE_PAUSE_US = 5_000_000
 
@@ -133,7 +134,8 @@ class Runner:
                 return False
             recover(conn, self.hub.facts, shop.facts, self.hub.clock.now_us())
             self._keep_check(conn, shop, report)
-            self.hub.clear_alarm(conn, "shop_down", shop)
+            for kind in ("shop_down", "sign_in_required", *FAILING):
+                self.hub.clear_alarm(conn, kind, shop)  # what still fails says so again
             return True
 
         if not await self.hub.store.tx(accept):

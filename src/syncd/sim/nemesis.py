@@ -9,7 +9,6 @@ import asyncio
 import hashlib
 import json
 import logging
-import re
 import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
@@ -19,8 +18,10 @@ from random import Random
 
 import click
 import structlog
+from sqlalchemy import text
 
 from syncd.daemon.desk_stock import Item, adjust_stock
+from syncd.sim.furnishing import furnish
 from syncd.sim.loop import VirtualClock, run_virtual
 from syncd.sim.reckoning import books, settled_listings
 from syncd.sim.rough import (
@@ -28,63 +29,24 @@ from syncd.sim.rough import (
     DEAD_AFTER_SECONDS,
     KINDS,
     VISIBILITY_SECONDS,
-    Habits,
     Nature,
     RoughShop,
-    options_of,
+)
+from syncd.sim.script import (
+    BATCH_SECONDS,
+    BELOW_ZERO,
+    CALL_SECONDS,
+    LOOK_SECONDS,
+    QUIET_SECONDS,
+    Result,
+    Script,
+    only_crash,
 )
 from syncd.sim.stage import Part, Stage
+from syncd.sim.trial import Crash
 from syncd.store.engine import Store
 from syncd.testing.emulator import Fault, FaultKind
 from syncd.testing.world import Market, World
-
-POLL_SECONDS = 3.0
-BATCH_SECONDS = 5.0
-SWEEP_SECONDS = 30.0
-ROUND_TRIP_SECONDS = 0.06
-CALL_SECONDS = 6.0
-LOOK_SECONDS = 5.0
-QUIET_SECONDS = 2 * (POLL_SECONDS + VISIBILITY_SECONDS + DEAD_AFTER_SECONDS + BATCH_SECONDS) + SWEEP_SECONDS
-BELOW_ZERO = re.compile(r"shows -\d+, rule chain gives 0$")
-REPLAY = "python -m syncd.sim.nemesis --seed {seed}"
-
-
-class Crash(BaseException):
-    """The process dies here."""
-
-
-@dataclass(frozen=True, slots=True)
-class Script:
-    """What a play may contain."""
-
-    seconds: float = 25.0
-    skus: int = 8
-    malls: int = 4
-    kinds: tuple[str, ...] = ()
-    orders_a_second: float = 2.5
-    faults: bool = True
-    crashes: bool = True
-    hands: bool = True
-
-
-@dataclass(slots=True)
-class Result:
-    """What came of a play. `wrong` names everything that must not be; empty is good."""
-
-    seed: int
-    trace: str
-    wrong: list[str]
-    kinds: list[str]
-    counts: dict[str, int]
-    gap_units: int
-
-    @property
-    def good(self) -> bool:
-        return not self.wrong
-
-    def replay(self) -> str:
-        """The command that plays it again, and what was wrong."""
-        return "\n".join((REPLAY.format(seed=self.seed), *self.wrong[:20]))
 
 
 @dataclass(slots=True)
@@ -115,47 +77,6 @@ class Play:
     @property
     def markets(self) -> list[Market]:
         return list(self.world.markets.values())
-
-    # -- setting the stage -----------------------------------------------------------------------------------
-
-    def furnish(self) -> None:
-        """Malls, goods and listings by chance."""
-        rng, world = self.rng, self.world
-        plain = [f"S{i}" for i in range(self.script.skus)]
-        for sku in plain:
-            world.stock(sku, rng.choice([3, 8, 15, 30]))
-        world.bundle("SET1", {plain[0]: 1, plain[1]: 2})
-        world.bundle("SET2", {"SET1": 1, plain[2]: 1})
-        self.opened = dict(world.on_hand)
-        kinds = list(self.script.kinds) or rng.sample(sorted(KINDS), self.script.malls)
-        for number, kind in enumerate(kinds):
-            self._mall(f"{kind}-{number}", kind, [*plain, "SET1", "SET2"])
-
-    def _mall(self, name: str, kind: str, skus: list[str]) -> None:
-        rng, options = self.rng, options_of(kind, self.rng)
-        market = self.world.market(
-            name, visibility_seconds=options["visibility_seconds"],
-            restocks_on_cancel=options.pop("restocks_truly"),
-        )  # fmt: skip
-        for sku in skus:
-            for twin in range(1 + (rng.random() < 0.1)):
-                if rng.random() < 0.85:
-                    pack = rng.choice([1, 1, 1, 2, 3])
-                    market.offer(f"{sku}-{twin}", sku, shown=0, pack=pack)
-        habits = Habits(rng.choice([0.0, 0.0, -1.5, 1.5]), rng.random() < 0.4)
-        nature = Nature(Random(rng.random()), habits)
-        shop = RoughShop(
-            self.world, market, self.clock, nature=nature, trace=self.trace, options=options,
-            round_trip_seconds=ROUND_TRIP_SECONDS,
-        )  # fmt: skip
-        for listing in market.listings.values():
-            listing.shown = self.world.should_show(listing)
-        settings = {
-            "poll_seconds": POLL_SECONDS, "reconcile_seconds": SWEEP_SECONDS, "timeout_seconds": CALL_SECONDS,
-            "hand_edits": "overwrite",
-        }  # fmt: skip
-        self.parts[name] = Part(shop, "memory", settings)
-        self.kinds[name] = kind
 
     def malls(self) -> list[RoughShop]:
         return [part.emulator for part in self.parts.values() if isinstance(part.emulator, RoughShop)]
@@ -208,10 +129,20 @@ class Play:
         self.running.cancel()
         await asyncio.wait({self.running})
         self.trace("killed")
+        await self._forget_undelivered()
         self.counts["crashes"] += 1
         error = None if self.running.cancelled() else self.running.exception()
-        if error is not None and not planned and not _only_crash(error):
+        if error is not None and not planned and not only_crash(error):
             self.wrong.append(f"the daemon ended by itself: {error!r}")
+
+    async def _forget_undelivered(self) -> None:
+        """What the dead daemon had read and not booked was never delivered."""
+        query = text("SELECT s.name, o.number FROM orders o JOIN shop s ON s.id = o.shop_id")
+        booked = await self.store.read(lambda conn: {tuple(row) for row in conn.execute(query)})
+        for market in self.markets:
+            for order in market.orders.values():
+                if (market.name, order.number) not in booked:
+                    order.delivered_at = None
 
     # -- what happens ------------------------------------------------------------------------------------------
 
@@ -335,7 +266,7 @@ class Play:
 
     async def run(self) -> Result:
         """Play, fall quiet, reckon."""
-        self.furnish()
+        furnish(self)
         await self.start()
         end = self.clock.monotonic() + self.script.seconds
         while self.clock.monotonic() < end:
@@ -402,12 +333,6 @@ class Play:
         await self.store.aclose()
 
 
-def _only_crash(error: BaseException) -> bool:
-    if isinstance(error, BaseExceptionGroup):
-        return all(_only_crash(one) for one in error.exceptions)
-    return isinstance(error, Crash)
-
-
 Event = Callable[[Play, Market], Awaitable[None]]
 EVENTS: Mapping[str, tuple[float, Event]] = {
     "buy": (60.0, Play.buy), "cancel": (7.0, Play.cancel), "ship": (8.0, Play.ship), "return": (2.0, Play.give_back),
@@ -429,7 +354,7 @@ def play(seed: int, script: Script | None = None) -> Result:
     async def main() -> Result:
         clock = VirtualClock()
         store = Store.open(None, clock=clock, inline=True)
-        rng = Random(seed)
+        rng = Random(seed)  # noqa: S311  # a play must repeat
         return await Play(seed, script or Script(), rng, clock, World(clock.now), store).run()
 
     return run_virtual(main, seed)

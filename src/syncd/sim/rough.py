@@ -18,7 +18,7 @@ from syncd.model import OrderState
 from syncd.sdk.channel import Accepted, Channel, Form, OrderFilter, Rejected, Restock, StockWrite, WriteReport
 from syncd.sdk.errors import Closed, InDoubt
 from syncd.testing.memory import MemoryChannel, MemoryShop, Upload
-from syncd.testing.world import Market, Refusal, TruthOrder, World
+from syncd.testing.world import READ_IS_FRESH, Market, Refusal, TruthOrder, World
 
 T = TypeVar("T")
 Sent = tuple[datetime, Mapping[str, datetime | None]]
@@ -78,8 +78,10 @@ class RoughShop(MemoryShop):
 
     async def serve(self, operation: str, answer: Callable[[], T], *, effect: bool = False) -> T:
         self.trace(f"{self.market.name} {operation}")
-        if not effect or self.nature.rng.random() >= self.nature.late_share:
-            return await super().serve(operation, self._as_sent(answer) if effect else answer, effect=effect)
+        if not effect:
+            return await self._told(operation, answer)
+        if self.nature.rng.random() >= self.nature.late_share:
+            return await super().serve(operation, self._as_sent(answer), effect=True)
         self.calls[operation] += 1
         await self.clock.sleep(self.round_trip_seconds / 2)
         self._admit(operation)
@@ -88,14 +90,22 @@ class RoughShop(MemoryShop):
         await self.clock.sleep(min(seconds, 1.0))
         raise InDoubt(f"{operation}: connection lost")
 
+    async def _told(self, operation: str, answer: Callable[[], T]) -> T:
+        """A read. Orders in an answer that is lost on its way were not delivered."""
+        before = [order for order in self.market.orders.values() if order.delivered_at is None]
+        try:
+            return await super().serve(operation, answer)
+        except BaseException:
+            for order in before:
+                order.delivered_at = None
+            raise
+
     def _sending(self) -> Sent:
         """Now, and which read of each listing came before it."""
-        whole = self.market.orders_read_at
-        reads = {
-            key: max((at for at in (one.read_at, whole) if at is not None), default=None)
-            for key, one in self.market.listings.items()
-        }
-        return self.world.now(), reads
+        now, whole = self.world.now(), self.market.orders_read_at
+        fresh = whole is not None and now - whole <= READ_IS_FRESH
+        reads = {key: whole if fresh else one.read_at for key, one in self.market.listings.items()}
+        return now, reads
 
     def _as_sent(self, answer: Callable[[], T]) -> Callable[[], T]:
         """A write held up on its way is judged by what was read before it was sent; nobody can call it back."""

@@ -348,11 +348,11 @@ class World:
         raise whose read began over 2 s before it. Units sold between read and write are `gap_units`.
         """
         after = listing.shown
-        lowers = form.is_relative and after <= before
+        swapped = form is Form.COMPARE_AND_SET and expected is not None
+        lowers = (form.is_relative or swapped) and after <= before  # goes at once, and never shows more
         if after <= 0 or not listing.counted or lowers:
             return
         now, began_at = (self.now(), (listing.read_at, market.orders_read_at)) if sent is None else (sent[0], sent[1:])
-        swapped = form is Form.COMPARE_AND_SET and expected is not None
         reads = [t for t in began_at if t is not None and now - t <= READ_IS_FRESH]
         if not swapped and not reads:
             self._stale(market, listing, f"{before} -> {after} without a read in the last 2 s")
@@ -363,7 +363,7 @@ class World:
 
         def seen(other: Market, order: TruthOrder) -> bool:
             if other is market:  # a sale of another listing shows in no stock read of this one
-                own = any(line.listing == listing.key for line in order.lines)
+                own = all(line.listing == listing.key for line in order.lines)
                 return order.visible_at <= (began if own else orders_at or began)
             return order.delivered_at is not None and order.delivered_at <= known
 

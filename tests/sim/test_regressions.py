@@ -1,0 +1,62 @@
+"""What the plays found once, each in its smallest form."""
+
+from __future__ import annotations
+
+import pytest
+
+from syncd.core import fence, planner
+from syncd.core.fence import Shown
+from syncd.core.planner import Evidence, Need, Plan
+from syncd.sdk.channel import Form
+from syncd.sim.trial import Trial, virtual
+from syncd.store.engine import StoreFull
+
+SECOND_US = 1_000_000
+
+
+def test_a_read_that_waits_to_be_settled_is_not_replaced_by_a_newer_one() -> None:
+    first = fence.read(Shown(believed=2, base_us=1), 0, 10 * SECOND_US).shown
+    again = fence.read(first, 0, 12 * SECOND_US).shown
+    assert again.seen_us == 10 * SECOND_US
+
+
+def test_a_newer_read_above_what_is_believed_counts_at_once() -> None:
+    first = fence.read(Shown(believed=2, base_us=1), 1, 10 * SECOND_US).shown
+    again = fence.read(first, 5, 12 * SECOND_US)
+    assert again.shown.believed == 5
+    assert again.drift == 3
+
+
+@pytest.mark.parametrize("form", [Form.ABSOLUTE, Form.COMPARE_AND_SET])
+def test_pieces_that_another_listing_sells_too_need_the_orders_first(form: Form) -> None:
+    shown, now_us = Shown(believed=8, base_us=1), 100 * SECOND_US
+    old = Evidence(now_us, True, True, now_us - 5 * SECOND_US, 0, 8, now_us, shared=True)
+    new = Evidence(now_us, True, True, now_us - SECOND_US, 0, 8, now_us, shared=True)
+    alone = Evidence(now_us, True, True, now_us - 5 * SECOND_US, 0, 8, now_us)
+    assert planner.plan_write("L", 6, shown, {form}, old) is Need.ORDER_READ
+    assert isinstance(planner.plan_write("L", 6, shown, {form}, new), Plan)
+    assert isinstance(planner.plan_write("L", 6, shown, {form}, alone), Plan)
+
+
+@virtual
+async def test_a_clamped_lowering_that_tells_its_result_is_not_made_twice() -> None:
+    async with Trial.of({"a": {}, "b": {"forms": (Form.RELATIVE_CLAMPS, Form.ABSOLUTE)}}, {"S1": 5}) as trial:
+        await trial.run(6)
+        trial.buy("a", "S1", 1)
+        await trial.run(20)
+        assert trial.mall("b").market.tally["rows_written"] == 1
+        assert trial.wrong() == []
+
+
+@virtual
+async def test_a_full_disk_does_not_end_the_daemon() -> None:
+    async with Trial.of({"a": {}, "b": {}}, {"S1": 5}) as trial:
+
+        def point(name: str) -> None:
+            if name == "before_commit":
+                raise StoreFull("the disk is full")
+
+        trial.store.crash_point = point
+        await trial.run(40)
+        assert trial.task is not None
+        assert not trial.task.done()
