@@ -12,7 +12,7 @@ READY := $(VENV)/.ready
 CODE := $(wildcard src plugins tests bench)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-real lint format bench etc lock clean
+.PHONY: help demo test test-real test-long lint format bench etc lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ test: $(READY) ## run the tests (ARGS='tests/config -x' for some)
 
 test-real: $(READY) ## run the tests that talk to a real server process
 	@$(BIN)/python -m pytest -m real $(ARGS)
+
+test-long: $(READY) ## run the long plays of the whole daemon in virtual time
+	@$(BIN)/python -m pytest -m long $(ARGS)
 
 lint: $(READY) ## check style, types and import directions
 	@$(BIN)/ruff check $(CODE)

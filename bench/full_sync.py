@@ -18,7 +18,7 @@ from anyio.abc import TaskGroup
 
 from bench.filling import fill, listing_key, open_store
 from bench.flat import FlatChannel, FlatShop
-from bench.neighbours import load, starved_seconds
+from bench.neighbours import starved_seconds
 from bench.report import Grid, Result, share
 from syncd.clock import Clock, SystemClock
 from syncd.config import Config, Settings, ShopConfig
@@ -73,11 +73,10 @@ def _result(found: dict[str, float]) -> Result:
     result.goal("a stockout meanwhile: p99 <= 500 ms", text, met=p99 <= 500 and not missing)
     grid = Grid("the child process", ("wall s", "CPU s", "waited for a processor s", "listings/s", "resident MB"))
     starved = found["starved"]
-    rate = SKUS * SHOPS / seconds
-    grid.add(f"{seconds:.1f}", f"{found['cpu']:.1f}", f"{starved:.1f}", f"{rate:,.0f}", f"{megabytes:.0f}")
+    rate = f"{SKUS * SHOPS / seconds:,.0f}" if found["finished"] else "not done"
+    grid.add(f"{seconds:.1f}", f"{found['cpu']:.1f}", f"{starved:.1f}", rate, f"{megabytes:.0f}")
     result.grids.append(grid)
     result.numbers = found
-    result.notes.append(load())
     return result
 
 

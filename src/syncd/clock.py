@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
@@ -70,7 +71,9 @@ class Clock(ABC):
 
 
 class SystemClock(Clock):
-    """The host's clock. Long waits are cut into slices so that a clock that is set does not strand them."""
+    """The host's clock. A wait ends when the wall says so or when its time has really passed, so that a clock that
+    is set forward or back strands nobody.
+    """
 
     def now_us(self) -> int:
         return time.time_ns() // 1000
@@ -82,6 +85,7 @@ class SystemClock(Clock):
         await anyio.sleep(seconds)
 
     async def wait(self, until_us: int | None, wake: Wake) -> bool:
+        ends = math.inf if until_us is None else self.monotonic() + (until_us - self.now_us()) / 1e6
         while True:
             if wake.is_set():
                 wake.clear()
@@ -89,7 +93,7 @@ class SystemClock(Clock):
                 return True
             left = LONGEST_SLEEP_SECONDS
             if until_us is not None:
-                left = (until_us - self.now_us()) / 1e6
+                left = min((until_us - self.now_us()) / 1e6, ends - self.monotonic())
                 if left <= 0:
                     await anyio.lowlevel.checkpoint()
                     return False

@@ -55,10 +55,11 @@ def _called(here: Here, config: Config) -> Sequence[dict[str, Any]]:
 @click.command()
 @click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Stop after so many seconds.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Another seed makes other buyers.")
+@click.option("--svg", type=click.Path(dir_okay=False, path_type=Path), help="Save a picture of the live table.")
 @plain
-def demo(here: Here, seconds: float | None, seed: int) -> None:
+def demo(here: Here, seconds: float | None, seed: int, svg: Path | None) -> None:
     """Run the daemon against simulated shops with buyers; needs no settings and touches nothing."""
-    code = here.doors.demo(seconds=seconds, seed=seed, as_json=here.screen.as_json)
+    code = here.doors.demo(seconds=seconds, seed=seed, svg=svg, as_json=here.screen.as_json)
     click.get_current_context().exit(code)
 
 

@@ -78,7 +78,15 @@ async def prepare(daemon: Daemon) -> None:
         if store.restored:
             conn.execute(
                 update(listing).values(
-                    believed=None, seen=None, unread=0, slack=0, seen_slack=0, verify=1, doubt_us=None, base_us=0, base_from_us=0
+                    believed=None,
+                    seen=None,
+                    unread=0,
+                    slack=0,
+                    seen_slack=0,
+                    verify=1,
+                    doubt_us=None,
+                    base_us=0,
+                    base_from_us=0,
                 )
             )
             forget_restored(conn)

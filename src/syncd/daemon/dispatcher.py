@@ -209,9 +209,7 @@ class Dispatcher:
             await self._settle(partial(undo_call, facts=hub.facts, intent_id=intent_id, note=str(error)))
             raise
         ended_us = hub.clock.now_us()
-        done = await self._keep(
-            lambda conn: settle_call(conn, hub.facts, self.shop.facts, intent_id, report, ended_us)
-        )
+        done = await self._keep(lambda conn: settle_call(conn, hub.facts, self.shop.facts, intent_id, report, ended_us))
         self._measure(agenda, done, report, began_us, ended_us)
         hub.wake_writers(done.refreshed)
         await self.trouble.over()
@@ -263,7 +261,7 @@ class Dispatcher:
         """Ask for results of earlier calls. Returns when to ask again; None when nothing is pending."""
         if not any(route.later for route in self.shop.capabilities.routes):
             return None
-        if now_us < self._collect_us:
+        if now_us < self._collect_us <= now_us + int(COLLECT_SECONDS * 1e6):
             return self._collect_us
         waiting = await self.hub.store.tx(lambda conn: outbox.pending_rows(conn, self.shop.id))
         self._collect_us = now_us + int(COLLECT_SECONDS * 1e6)

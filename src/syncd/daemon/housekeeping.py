@@ -22,6 +22,7 @@ from syncd.store.engine import Priority
 log = structlog.get_logger()
 EVERY_SECONDS = 10.0
 HOUR_US = 3_600_000_000
+SET_BACK_US = 5_000_000
 WARN_DAYS = (14, 7, 3, 1)
 KEPT_INTENTS_US = 7 * 24 * HOUR_US
 ALARM_KINDS = (
@@ -42,10 +43,12 @@ class Housekeeping:
     next_hour_us: int = 0
     next_full_us: int | None = None
     late: list[str] = field(default_factory=list)
+    offset_us: int | None = None
 
     async def turn(self) -> int:
         """Look once; returns when to look again. `late` names what is late, for readiness."""
         now_us = self.hub.clock.now_us()
+        await self._watch_clock(now_us)
         status, rows = await self.gauges()
         by_name = {row.name: row for row in rows}
         waiting = {(one["shop"], one["lane"]): one for one in status["outbox"]}
@@ -70,6 +73,18 @@ class Housekeeping:
         rows = await self.hub.store.read(shops.all_shops)
         self._gauges(status, rows)
         return status, rows
+
+    async def _watch_clock(self, now_us: int) -> None:
+        """Notice when the host's clock was set back, and take every time that now lies ahead back with it."""
+        steady_us = int(self.hub.clock.monotonic() * 1e6)
+        before_us, self.offset_us = self.offset_us, now_us - steady_us
+        if before_us is None or self.offset_us > before_us - SET_BACK_US:
+            return
+        log.warning("clock_set_back", seconds=round((before_us - self.offset_us) / 1e6))
+        await self.hub.store.tx(lambda conn: cleaning.bring_back(conn, now_us))
+        self.hub.set_backs += 1
+        for shop in self.hub.shops.values():
+            shop.wake_all()
 
     def _oversold(self, conn: Connection, skus: int) -> None:
         if skus:

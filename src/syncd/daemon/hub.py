@@ -87,6 +87,7 @@ class Hub:
     metrics: Metrics
     rng: Random
     shops: dict[int, Shop] = field(default_factory=dict)
+    set_backs: int = 0  # how often the host's clock was set back
 
     def wake_writers(self, refreshed: Refreshed) -> None:
         """Strictly after the commit: the writers of shops with a new stockout."""
@@ -121,10 +122,13 @@ class Trouble:
         self.kind = f"{loop}_failing"
         self.circuit: Circuit = CLOSED_CIRCUIT
         self.alarmed = False
+        self.set_backs = hub.set_backs
 
     @property
     def until_us(self) -> int:
-        """Nothing is tried before."""
+        """Nothing is tried before. A time of a clock that was set back since is void."""
+        if self.set_backs != self.hub.set_backs:
+            self.set_backs, self.circuit = self.hub.set_backs, CLOSED_CIRCUIT
         return self.circuit.until_us
 
     async def met(self, error: ChannelError) -> None:

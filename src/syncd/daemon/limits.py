@@ -57,7 +57,9 @@ class Budgets:
             key = (budget.scope.value, sharers, budget.name)
             line = self._lines.get(key)
             if line is None:
-                bucket = Bucket(budget.per_second, budget.burst, budget.margin, at=self.clock.monotonic())
+                # Where excess is punished the bucket starts empty: the calls before a crash still count there.
+                full = budget.burst if budget.margin >= 1.0 else 0.0
+                bucket = Bucket(budget.per_second, budget.burst, budget.margin, full, self.clock.monotonic())
                 line = self._lines[key] = _Line(bucket)
             for operation in budget.operations:
                 of.setdefault(operation, []).append(line)

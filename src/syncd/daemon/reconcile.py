@@ -137,7 +137,7 @@ class Reconcile:
         doubt_us = await self.hub.store.tx(lambda conn: listing_rows.next_doubt_us(conn, shop.id))
         if not shop.facts.reads_stock:
             return doubt_us if doubt_us is None else max(doubt_us, now_us + 1_000_000)
-        if self._sweep_us is None:
+        if self._sweep_us is None or self._sweep_us > now_us + int(shop.reconcile_seconds * 1e6) + BLOCKED_US:
             self._sweep_us = now_us + int(shop.reconcile_seconds * 1e6 * 0.1)
         if now_us >= self._sweep_us:
             rows = await self._next_chunk()

@@ -1,11 +1,11 @@
-"""Rows that have had their time: old closed orders (their entries stay), and orders whose days to ship are over."""
+"""Rows whose time is over or wrong: old closed orders (their entries stay), orders overdue to ship, times ahead."""
 
 from __future__ import annotations
 
 from sqlalchemy import Connection, delete, select, update
 
 from syncd.store.orders import chunks
-from syncd.store.schema import entry, order_line, orders
+from syncd.store.schema import balance, entry, intent, listing, order_line, orders, outbox, shop
 
 
 def forget_orders(conn: Connection, before_us: int, most: int = 500) -> int:
@@ -32,3 +32,20 @@ def open_orders_before(conn: Connection, shop_id: int, placed_us: int, most: int
         .limit(most)
     )
     return [row[0] for row in conn.execute(query)]
+
+
+def bring_back(conn: Connection, now_us: int) -> None:
+    """The host's clock was set back: no time we wrote may lie ahead of it.
+
+    A watermark or a proof from the future would place sales wrongly, and a wish due in the future would wait.
+    """
+    ahead = (
+        (outbox, ("due_us", "since_us", "not_before_us")),
+        (shop, ("watermark_us", "orders_began_us", "read_us", "wrote_us", "checked_us")),
+        (listing, ("base_us", "base_from_us", "seen_us", "seen_from_us", "doubt_us", "told_us")),
+        (intent, ("began_us", "dead_us")),
+        (balance, ("raised_us",)),
+    )
+    for table, names in ahead:
+        for name in names:
+            conn.execute(update(table).where(table.c[name] > now_us).values({name: now_us}))

@@ -71,9 +71,7 @@ def sku_list(conn: Connection, query: str = "", *, limit: int = PAGE, after_id: 
     return [_with_free(row) for row in rows_of(conn, found)]
 
 
-def stock_rows(
-    conn: Connection, codes: Sequence[str] | None = None, *, limit: int = PAGE, after_id: int = 0
-) -> Report:
+def stock_rows(conn: Connection, codes: Sequence[str] | None = None, *, limit: int = PAGE, after_id: int = 0) -> Report:
     """SKUs with stock per location, their parts if they are bundles, and the bundles they are part of.
 
     Given codes: those that exist, all of them. Else: a page of all SKUs.

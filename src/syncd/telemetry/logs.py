@@ -29,7 +29,9 @@ SHORTEST_SECRET = 4  # masking less would shred every line
 SHORTEST_SECRET_LINE = 16  # of a key in several lines
 SECRET_WORDS = frozenset({"authorization", "token", "password", "passwd", "secret", "key", "apikey", "cookie"})
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")  # of snake, kebab and camel case
-QUIET = ("uvicorn", "uvicorn.error", "uvicorn.access", "asyncssh", "httpx", "httpcore", "sqlalchemy", "alembic")
+QUIET = (
+    "uvicorn", "uvicorn.error", "uvicorn.access", "asyncssh", "httpx", "httpcore", "sqlalchemy", "alembic", "aiosqlite",
+)  # fmt: skip
 
 _secrets: tuple[str, ...] = ()
 
