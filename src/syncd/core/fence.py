@@ -29,9 +29,9 @@ class Shown:
     for certain. `base_from_us`: its begin; what was accepted earlier is inside the proof for certain.
     `unread`: units inside `believed` that were sold before the base and are not booked yet.
     `slack`: booked units that could not be placed before or after the base, still inside `believed`.
-    `seen`: a number read from `seen_from_us` to `seen_us`, to be settled once all orders up to then are known; `seen_sold` are
-    own units booked since that were accepted after it (put back ones negative), `seen_slack` those of which the
-    time stamps cannot tell.
+    `seen`: a number read from `seen_from_us` to `seen_us`, to be settled once all orders up to then are known;
+    `seen_sold` are own units booked since that were accepted after it (put back ones negative), `seen_slack` those
+    of which the time stamps cannot tell.
     `doubt_us`: a write may have happened; until then it still may.
     """
 
