@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -195,3 +196,64 @@ def test_a_write_to_zero_goes_at_once_as_a_plain_set_where_there_is_one(
         assert made is Need.NOTHING
     elif Form.ABSOLUTE in some:
         assert made == Plan(StockWrite("mug", Form.ABSOLUTE, 0))
+
+
+# -- pieces that another listing of the shop sells, too ------------------------------------------------------------
+
+
+def shared(
+    *, orders_began: int = 0, raised: int = 0, number: int | None = 5, reads_stock: bool = True,
+    reads_orders: bool = True,
+) -> Evidence:  # fmt: skip
+    return Evidence(NOW, reads_stock, reads_orders, orders_began, raised, number, NOW - 1, shared=True)
+
+
+@pytest.mark.parametrize(
+    ("situation", "target", "shown", "forms", "seen", "answer"),
+    [
+        ("raise, the page read alone", 9, Shown(5), [A], shared(), Need.ORDER_READ),
+        ("lowering above 0, the page read alone", 2, Shown(5), [A], shared(), Need.ORDER_READ),
+        ("compare-and-set up", 9, Shown(5), [C], shared(), Need.ORDER_READ),
+        ("compare-and-set down", 2, Shown(5), [C], shared(), Need.ORDER_READ),
+        ("to verify", 2, Shown(5, verify=True), [C], shared(), Need.ORDER_READ),
+        ("nothing known", 2, Shown(), [A], shared(), Need.ORDER_READ),
+        ("relative raise", 9, Shown(5), [R], shared(), Need.ORDER_READ),
+        ("orders read too long ago", 2, Shown(5), [A], shared(orders_began=LATE), Need.ORDER_READ),
+        # a look at the orders just now, and all is as for any other listing
+        ("raise, orders fresh", 9, Shown(5), [A], shared(orders_began=NOW - 1), (A, 9, None)),
+        ("lowering, orders just fresh", 2, Shown(5), [A], shared(orders_began=LATE + 1), (A, 2, None)),
+        ("compare-and-set, orders fresh", 9, Shown(5), [C], shared(orders_began=NOW - 1), (C, 9, 5)),
+        ("unread sales, orders fresh", 9, Shown(5), [A], shared(number=3, orders_began=NOW - 1), (A, 7, None)),
+        ("the page is still to be read", 9, Shown(5), [A], shared(number=None, orders_began=NOW - 1),
+         Need.STOCK_READ),
+        ("raise, orders fresh but before the raising entry", 9, Shown(5), [A],
+         shared(orders_began=NOW - 9, raised=NOW - 9), Need.ORDER_READ),
+        ("no stock to read, orders fresh", 9, Shown(5), [A],
+         shared(reads_stock=False, number=None, orders_began=NOW - 1), (A, 9, None)),
+        # what only takes away goes at once, shared or not
+        ("sold out", 0, Shown(5), [A], shared(), (A, 0, None)),
+        ("sold out by compare-and-set", 0, Shown(5), [C], shared(), (C, 0, 5)),
+        ("relative lowering", 2, Shown(5), [R], shared(), (R, -3, None)),
+        ("right already", 5, Shown(5), [A, R, C], shared(), Need.NOTHING),
+        # orders that are not taken in cannot be waited for
+        ("orders not taken in", 2, Shown(5), [A], shared(reads_orders=False), (A, 2, None)),
+        ("orders not taken in, compare-and-set", 9, Shown(5), [C], shared(reads_orders=False), (C, 9, 5)),
+    ],
+)  # fmt: skip
+def test_pieces_sold_on_two_pages_are_looked_for_in_the_orders(
+    situation: str, target: int, shown: Shown, forms: list[Form], seen: Evidence, answer: object
+) -> None:
+    assert plan(target, shown, forms, seen) == answer, situation
+
+
+@settings(max_examples=400, deadline=None)
+@given(small, showns(), forms, evidences())
+def test_a_shared_listing_is_never_written_above_zero_without_fresh_orders(
+    target: int, shown: Shown, some: set[Form], seen: Evidence
+) -> None:
+    both = replace(seen, shared=True)
+    made = plan_write("mug", target, shown, some, both)
+    if not isinstance(made, Plan) or not seen.reads_orders or not target:
+        return
+    assert both.fresh_orders or (made.write.form.is_relative and made.write.quantity < 0)
+    assert made == plan_write("mug", target, shown, some, seen)

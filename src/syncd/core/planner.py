@@ -196,6 +196,14 @@ class Evidence:
         return self.now_us - self.orders_began_us <= READ_IS_FRESH_US
 
 
+def goes_at_once(target: int, shown: Shown, forms: Collection[Form]) -> bool:
+    """Whether a row needs no evidence at all: a plain set to 0, or a relative lowering from a known number."""
+    if target == 0:
+        return Form.ABSOLUTE in forms
+    known = shown.believed is not None and not shown.verify and not shown.in_doubt
+    return known and target < (shown.believed or 0) and any(form.is_relative for form in forms)
+
+
 def plan_write(listing: str, target: int, shown: Shown, forms: Collection[Form], seen: Evidence) -> Plan | Need:
     """Choose the write of one row, or say what is needed first (promise 4).
 

@@ -28,6 +28,9 @@ READ_LEAD_SECONDS = 0.25
 """A fenced call starts its reads so long before its slot."""
 COLLECT_SECONDS = 5.0
 REPEATS = 2
+MOST_COUNTED = 20_000
+SCARCE_SECONDS = 0.2
+"""Batch rows ride in a stockout's call only where calls are this far apart; elsewhere they would only hold it up."""
 SETTLE_AGAIN_SECONDS = 2.0
 
 
@@ -109,13 +112,11 @@ class Dispatcher:
         self.shop.stopping = True
 
     async def _due(self, now_us: int) -> Due:
-        found = await self.hub.store.tx(lambda conn: outbox.due_rows(conn, self.shop.id, now_us))
-        due = Due()
-        for lane, rows, next_us in found:
-            if rows:
-                due.rows[lane] = rows
-            due.next_us = _earliest(due.next_us, next_us)
-        return due
+        lanes = [int(lane) for lane in Lane]
+        rows, next_us = await self.hub.store.tx(
+            lambda conn: outbox.due_rows(conn, self.shop.id, now_us, lanes, MOST_COUNTED), priority=Priority.URGENT
+        )
+        return Due(rows, next_us)
 
     def _route(self, due: Due) -> WriteRoute:
         """The route that finishes what is due soonest."""
@@ -150,9 +151,10 @@ class Dispatcher:
         hub = self.hub
         self._calls += 1
         key = f"{self.shop.id}-{hub.clock.now_us():x}-{hub.rng.getrandbits(48):012x}"
+        scarce = self.shop.limiter.seconds_each(route.operation, route.cost(1)) >= SCARCE_SECONDS
         on = Occasion(
             shop=self.shop.facts, route=route, now_us=hub.clock.now_us(), key=key, urgent=urgent, final=final,
-            numbers=numbers or {}, numbers_began_us=began_us,
+            riders=scarce, numbers=numbers or {}, numbers_began_us=began_us,
         )  # fmt: skip
         return await hub.store.tx(lambda conn: plan_call(conn, hub.facts, on), priority=Priority.URGENT)
 
@@ -168,6 +170,8 @@ class Dispatcher:
         for start in range(0, len(agenda.need_stock), self.shop.capabilities.read_rows):
             asked = agenda.need_stock[start : start + self.shop.capabilities.read_rows]
             numbers |= (await self.read(asked)).numbers
+        # The rows are chosen when the slot is there, so that a stockout of the meantime still gets a place.
+        await self.hub.clock.sleep(max(0.0, self.shop.limiter.ready_in(route.operation)))
         return await self._plan(route, urgent=False, final=True, numbers=numbers, began_us=began_us)
 
     async def read(self, asked: list[tuple[int, str]]) -> Found:

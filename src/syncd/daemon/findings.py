@@ -64,14 +64,14 @@ def take_reading(
             not_ours.append(row.id)
             continue
         found.numbers[row.id] = number
+        if number == row.believed and shop.reads_orders and _is_settled(row):
+            continue  # confirmed: nothing to settle, nothing to write
         before = shown_of(row)
         finding = fence.read(before, number, ended_us, began_us)
         _count(found, finding.drift)
         after = finding.shown
         if not shop.reads_orders:
             after = fence.settle(replace(after, seen=number)).shown
-        elif number == before.believed and not (before.unread or before.slack or before.verify or before.in_doubt):
-            after = replace(after, seen=None)  # nothing to settle
         if after != before:
             put_shown(row, after)
             changed.append(row)
@@ -79,6 +79,11 @@ def take_reading(
     touched = [row.id for row in changed] + not_ours
     found.refreshed = refresh_listings(conn, facts, touched, ended_us, by_orders=True)
     return found
+
+
+def _is_settled(row: ListingRow) -> bool:
+    """Whether a listing's number is known exactly, with nothing left to find out."""
+    return not (row.unread or row.slack or row.verify) and row.seen is None and row.doubt_us is None
 
 
 def _number(

@@ -15,7 +15,7 @@ from syncd.daemon.hub import Hub, Shop
 from syncd.daemon.limits import Budgets, ShopLimiter
 from syncd.daemon.plugins import Plugins
 from syncd.daemon.running import PluginFault, Running
-from syncd.sdk.channel import Capabilities, Channel, Quantity, ShopContext
+from syncd.sdk.channel import Budget, Capabilities, Channel, Quantity, ShopContext, WriteRoute
 from syncd.sdk.files import FilesOpener
 from syncd.sdk.http import HttpClient
 from syncd.sdk.settings import ChannelSettings, Orders, ShopSettings, Writes
@@ -93,15 +93,31 @@ def _built(
     try:
         channel = channel_type(config.shop, settings, context)
         capabilities = channel.capabilities
+        wrong = _nonsense(capabilities)
     except ValueError as error:
         raise _refused(config, str(error)) from error
     except Exception as error:
         raise PluginFault(redact(f"{config.name}: cannot be built: {type(error).__name__}: {error}")) from error
-    if not isinstance(capabilities, Capabilities):
-        raise PluginFault(f"{config.name}: capabilities is no Capabilities")
+    if wrong:
+        raise PluginFault(f"{config.name}: declares {wrong}")
     if capabilities.quantity is not Quantity.AVAILABLE:
         raise _refused(config, f"channel {config.shop.channel} shows on-hand numbers, which cannot be written yet")
     return channel, capabilities
+
+
+def _nonsense(given: object) -> str:
+    """What of a plugin's capabilities our own loops could not work with; empty when all is well."""
+    if not isinstance(given, Capabilities):
+        return "capabilities that are no Capabilities"
+    for route in given.routes:
+        if not isinstance(route, WriteRoute) or route.max_rows < 1:
+            return f"the write route {route!r:.100}"
+    for budget in given.budgets:
+        if not isinstance(budget, Budget) or min(budget.per_second, budget.burst, budget.margin) <= 0:
+            return f"the budget {budget!r:.100}"
+    if given.read_rows < 1 or given.poll_seconds <= 0 or given.visibility_seconds < 0:
+        return f"read_rows {given.read_rows}, poll_seconds {given.poll_seconds}, visibility {given.visibility_seconds}"
+    return ""
 
 
 def _shop(

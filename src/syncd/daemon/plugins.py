@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 
@@ -42,10 +42,9 @@ def discover(allowed: Callable[[str], bool], points: Iterable[EntryPoint] | None
             continue
         try:
             given = _load(point)
-            for channel in given:
-                _take(plugins, point, channel)
+            plugins.channels = _taken(plugins.channels, point, given)
             plugins.found.append(PluginStatus(point.name, point.value, tuple(one.slug for one in given)))
-        except Exception as error:  # noqa: BLE001  # a stranger's import may raise anything; it must hurt only itself
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # a stranger's import may raise anything; it hurts only itself
             text = f"{type(error).__name__}: {error}"
             plugins.found.append(PluginStatus(point.name, point.value, error=text))
             log.error("plugin_not_loaded", plugin=point.name, error=text)
@@ -64,12 +63,18 @@ def _load(point: EntryPoint) -> list[type[Channel]]:
     return [channel for answer in answers for channel in answer]
 
 
-def _take(plugins: Plugins, point: EntryPoint, channel: object) -> None:
-    if not isinstance(channel, type) or not issubclass(channel, Channel):
-        raise TypeError(f"syncd_channels returned {channel!r:.80}, not a Channel class")
-    missing = [name for name in ("slug", "title", "settings_type") if not hasattr(channel, name)]
-    if missing:
-        raise TypeError(f"{channel.__name__} has no {', '.join(missing)}")
-    if channel.slug in plugins.channels:
-        raise ValueError(f"channel {channel.slug} is already given by another plugin; {point.name} is set aside")
-    plugins.channels[channel.slug] = channel
+def _taken(
+    known: Mapping[str, type[Channel]], point: EntryPoint, given: Iterable[type[Channel]]
+) -> dict[str, type[Channel]]:
+    """The channels known so far and all those of one plugin: it is taken whole or not at all."""
+    taken = dict(known)
+    for channel in given:
+        if not isinstance(channel, type) or not issubclass(channel, Channel):
+            raise TypeError(f"syncd_channels returned {channel!r:.80}, not a Channel class")
+        missing = [name for name in ("slug", "title", "settings_type") if not hasattr(channel, name)]
+        if missing:
+            raise TypeError(f"{channel.__name__} has no {', '.join(missing)}")
+        if channel.slug in taken:
+            raise ValueError(f"channel {channel.slug} is already given by another plugin; {point.name} is set aside")
+        taken[channel.slug] = channel
+    return taken

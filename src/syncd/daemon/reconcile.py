@@ -17,7 +17,7 @@ from syncd.daemon.dispatcher import Dispatcher
 from syncd.daemon.facts import put_shown
 from syncd.daemon.hub import Hub, Shop, Trouble
 from syncd.daemon.limits import urgency
-from syncd.daemon.targets import Refreshed, refresh_listings
+from syncd.daemon.targets import Refreshed, refresh_listings, refresh_pairs
 from syncd.model import Lane
 from syncd.sdk.errors import ChannelError
 from syncd.store import listings as listing_rows
@@ -109,9 +109,8 @@ class Reconcile:
 
     async def _full_chunk(self) -> bool:
         """One chunk of a full sync; False when there is nothing to go through."""
-        rows = await self._next_chunk()
-        ids = [row.id for row in rows]
-        refreshed = await self.hub.store.tx(partial(self._recompute, ids=ids), priority=Priority.BACKGROUND)
+        rows, refreshed = await self.hub.store.tx(self._recompute, priority=Priority.BACKGROUND)
+        self._after_id = rows[-1].id if len(rows) == self.chunk else 0
         self.hub.wake_writers(refreshed)
         if rows and self.shop.facts.reads_stock:
             await self.dispatcher.read([(row.id, row.key) for row in rows])
@@ -121,15 +120,17 @@ class Reconcile:
             log.info("full_sync_read", shop=self.shop.name)
         return bool(rows)
 
-    def _recompute(self, conn: Connection, ids: Sequence[int]) -> Refreshed:
+    def _recompute(self, conn: Connection) -> tuple[list[ListingRow], Refreshed]:
+        """Recompute the next chunk's targets; where nothing can be read, have every listing written again."""
         now_us = self.hub.clock.now_us()
-        refreshed = refresh_listings(conn, self.hub.facts, ids, now_us)
+        pairs = listing_rows.pairs_after(conn, self.shop.id, self._after_id, self.chunk)
+        refreshed = refresh_pairs(conn, self.hub.facts, pairs, now_us, by_orders=False)
         if self._push and not self.shop.facts.reads_stock and self.shop.writes:
-            pairs = listing_rows.pairs_by_id(conn, ids)
+            pairs = listing_rows.pairs_by_id(conn, [row.id for row, _ in pairs])
             quiet = [row for row, wish in pairs if wish is None and row.target is not None and row.doubt_us is None]
             outbox.put_wishes(conn, [(row.id, row.shop_id, int(Lane.BACKGROUND), now_us, now_us, 1) for row in quiet])
             listing_rows.set_fields(conn, [row.id for row in quiet], believed=None)
-        return refreshed
+        return [row for row, _ in pairs], refreshed
 
     async def _sweep(self, now_us: int) -> int | None:
         """The slow sweep: every listing once in `reconcile_seconds`."""

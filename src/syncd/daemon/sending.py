@@ -44,7 +44,11 @@ class Agenda:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Occasion:
-    """When and how a call is planned. `urgent`: a stockout is due, nothing may hold the call up."""
+    """When and how a call is planned.
+
+    `urgent`: a stockout is due, nothing may hold the call up. `riders`: batch rows may ride along in it.
+    `final`: what had to be read was read.
+    """
 
     shop: ShopFacts
     route: WriteRoute
@@ -52,6 +56,7 @@ class Occasion:
     key: str
     urgent: bool
     final: bool
+    riders: bool = True
     numbers: Mapping[int, int] = field(default_factory=dict)
     numbers_began_us: int = 0
 
@@ -64,8 +69,12 @@ def plan_call(conn: Connection, facts: Facts, on: Occasion) -> Agenda:
     """
     pairs = _choose(conn, on)
     agenda = Agenda(key=on.key)
-    raised = _raised(conn, [row for row, _ in pairs])
-    shared = _shared(conn, on.shop.id, [row for row, _ in pairs])
+    unproven = [row for row, _ in pairs if not planner.goes_at_once(row.target or 0, shown_of(row), on.route.forms)]
+    if on.urgent and Form.COMPARE_AND_SET not in on.route.forms:
+        waiting = {row.id for row in unproven}
+        pairs, unproven = [pair for pair in pairs if pair[0].id not in waiting], []
+    raised = _raised(conn, unproven)
+    shared = _shared(conn, on.shop.id, unproven)
     began_us = shops.shop_row(conn, on.shop.id).orders_began_us
     chosen: list[tuple[ListingRow, Plan, int]] = []
     for row, wish in pairs:
@@ -92,9 +101,9 @@ def plan_call(conn: Connection, facts: Facts, on: Occasion) -> Agenda:
 
 def _choose(conn: Connection, on: Occasion) -> list[Pair]:
     """Candidates in the order they go: twice as many as fit, since some may not be writable yet."""
-    most = on.route.max_rows * 2
+    most = on.route.max_rows if on.urgent else on.route.max_rows * 2
     due = list(outbox.candidates(conn, on.shop.id, on.now_us, lane=Lane.STOCKOUT, due_us=on.now_us, most=most))
-    for lane in (Lane.BATCH, Lane.BACKGROUND):
+    for lane in (Lane.BATCH, Lane.BACKGROUND) if on.riders or not on.urgent else ():
         if len(due) < most:
             horizon = 2**62 if lane is Lane.BATCH else on.now_us
             due += outbox.candidates(conn, on.shop.id, on.now_us, lane=lane, due_us=horizon, most=most - len(due))

@@ -39,6 +39,8 @@ log = structlog.get_logger()
 FAILING = ("orders_failing", "write_failing", "reconcile_failing")
 DAY_US = 86_400_000_000
 STORE_PAUSE_US = 5_000_000
+LASTING_US = 300_000_000
+"""A shop that ran so long was well; one that fails sooner is restarted more and more rarely."""
 
 
 def first_of(errors: BaseExceptionGroup[BaseException]) -> BaseException:
@@ -77,6 +79,7 @@ class Runner:
     stopping: bool = False
     drain_until_us: int = 0
     failures: int = 0
+    running_since_us: int = 0
 
     @property
     def name(self) -> str:
@@ -104,14 +107,15 @@ class Runner:
             self.config = self.reload(self.config)
             shop = await open_shop(self.hub, self.config, self.open_channel)
             report = await shop.running.check()
-            if await self._accept(shop, report):
+            if await self._accept(shop, report) and not self.paused:  # a pause may have come during the check
                 await self._run_loops(shop)
             return 0.0
         except (ConfigError, shops.SecondShop) as error:
             await self._stand(Status.CONFIG_ERROR, str(error))
             return None
         except (ChannelError, PluginFault) as error:
-            self.failures += 1
+            lasted = self.shop is not None and self.hub.clock.now_us() - self.running_since_us > LASTING_US
+            self.failures = 1 if lasted else self.failures + 1
             await self._stand(Status.FAILED_CHECK, f"{type(error).__name__}: {error}")
             log.error("shop_failed", shop=self.name, error=self.text, exc_info=isinstance(error, PluginFault))
             return back_off_seconds(self.failures)
@@ -165,7 +169,7 @@ class Runner:
         self.reconcile = Reconcile(self.hub, shop, self.dispatcher)
         self.reconcile.start_full_sync(push=False)
         self.hub.shops[shop.id] = self.shop = shop
-        self.status, self.text, self.failures = Status.RUNNING, "", 0
+        self.status, self.text, self.running_since_us = Status.RUNNING, "", self.hub.clock.now_us()
         shop.status = Status.RUNNING
         self.settled.set()
         log.info("shop_running", shop=self.name, writes=shop.facts.writes)
@@ -246,7 +250,7 @@ class Runner:
     async def resume(self) -> None:
         """Run again, or anew: the shop's file and its keys are read again. Also tries a failed check at once."""
         await self._set(paused=0)
-        self.paused = False
+        self.paused, self.failures = False, 0
         self._stop_loops()
 
     async def start_writing(self) -> None:

@@ -129,7 +129,7 @@ def listings_by_key(conn: Connection, shop_id: int, keys: Sequence[str]) -> dict
     """Listings of a shop by their key."""
     found: dict[str, ListingRow] = {}
     for some in chunks(keys):
-        for row in conn.execute(_by_key, {"shop": shop_id, "keys": some}):
+        for row in conn.execute(_by_key, {"shop": shop_id, "keys": some}).all():
             found[row[2]] = ListingRow(*row)
     return found
 
@@ -138,7 +138,7 @@ def listings_by_id(conn: Connection, ids: Sequence[int]) -> dict[int, ListingRow
     """Listings by row id."""
     found: dict[int, ListingRow] = {}
     for some in chunks(ids):
-        found.update((row[0], ListingRow(*row)) for row in conn.execute(_by_id, {"ids": some}))
+        found.update((row[0], ListingRow(*row)) for row in conn.execute(_by_id, {"ids": some}).all())
     return found
 
 
@@ -155,7 +155,7 @@ def sellers(conn: Connection, shop_id: int, sku_ids: Sequence[int]) -> list[tupl
     found: list[tuple[int, int]] = []
     for some in chunks(sku_ids):
         query = select(listing.c.id, listing.c.sku_id).where(listing.c.sku_id.in_(some), listing.c.shop_id == shop_id)
-        found.extend((row[0], row[1]) for row in conn.execute(query.where(listing.c.state != "gone")))
+        found.extend((row[0], row[1]) for row in conn.execute(query.where(listing.c.state != "gone")).all())
     return found
 
 
@@ -172,12 +172,23 @@ def listings_after(conn: Connection, shop_id: int, after_id: int, most: int, *, 
     query = select(*_columns).where(listing.c.shop_id == shop_id, listing.c.id > after_id)
     if ours:
         query = query.where(listing.c.state == "ours", listing.c.sku_id.is_not(None))
-    return [ListingRow(*row) for row in conn.execute(query.order_by(listing.c.id).limit(most))]
+    return [ListingRow(*row) for row in conn.execute(query.order_by(listing.c.id).limit(most)).all()]
+
+
+def pairs_after(conn: Connection, shop_id: int, after_id: int, most: int) -> list[Pair]:
+    """The next listings of a shop that are ours, with their wishes; for a full sync."""
+    query = (
+        select(*pair_columns)
+        .outerjoin(outbox, outbox.c.listing_id == listing.c.id)
+        .where(listing.c.shop_id == shop_id, listing.c.id > after_id)
+        .where(listing.c.state == "ours", listing.c.sku_id.is_not(None))
+    )
+    return [to_pair(row) for row in conn.execute(query.order_by(listing.c.id).limit(most)).all()]
 
 
 def _some(conn: Connection, shop_id: int, condition: ColumnElement[bool], most: int) -> list[ListingRow]:
     query = select(*_columns).where(listing.c.shop_id == shop_id, condition).order_by(listing.c.id).limit(most)
-    return [ListingRow(*row) for row in conn.execute(query)]
+    return [ListingRow(*row) for row in conn.execute(query).all()]
 
 
 def to_read_back(conn: Connection, shop_id: int, now_us: int, most: int) -> list[ListingRow]:

@@ -113,7 +113,7 @@ def load_orders(conn: Connection, shop_id: int, numbers: Sequence[str]) -> dict[
     """Known orders of a shop by number."""
     found: dict[str, OrderRow] = {}
     for some in chunks(numbers):
-        for row in conn.execute(_orders_by_number, {"shop": shop_id, "numbers": some}):
+        for row in conn.execute(_orders_by_number, {"shop": shop_id, "numbers": some}).all():
             found[row[2]] = OrderRow(*row)
     return found
 
@@ -122,7 +122,7 @@ def load_orders_by_id(conn: Connection, ids: Sequence[int]) -> dict[int, OrderRo
     """Orders by row id."""
     found: dict[int, OrderRow] = {}
     for some in chunks(ids):
-        found.update((row[0], OrderRow(*row)) for row in conn.execute(_orders_by_id, {"ids": some}))
+        found.update((row[0], OrderRow(*row)) for row in conn.execute(_orders_by_id, {"ids": some}).all())
     return found
 
 
@@ -130,7 +130,7 @@ def load_lines(conn: Connection, order_ids: Sequence[int]) -> dict[int, list[Lin
     """Lines of orders, by order id."""
     found: dict[int, list[LineRow]] = {}
     for some in chunks(order_ids):
-        for row in conn.execute(_lines_of, {"ids": some}):
+        for row in conn.execute(_lines_of, {"ids": some}).all():
             found.setdefault(row[1], []).append(LineRow(*row))
     return found
 
@@ -193,7 +193,7 @@ def unbooked_lines_of(conn: Connection, shop_id: int, listings: Sequence[str]) -
             .join(orders, orders.c.id == order_line.c.order_id)
             .where(orders.c.shop_id == shop_id, order_line.c.pieces == "", order_line.c.listing.in_(some))
         )
-        found.update(row[0] for row in conn.execute(query))
+        found.update(row[0] for row in conn.execute(query).all())
     return sorted(found)
 
 
@@ -202,4 +202,4 @@ def open_numbers(conn: Connection, shop_id: int, most: int = 100_000) -> list[st
     query = (
         select(orders.c.number).where(orders.c.shop_id == shop_id, orders.c.open == 1).order_by(orders.c.id).limit(most)
     )
-    return [row[0] for row in conn.execute(query)]
+    return [row[0] for row in conn.execute(query).all()]

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Select,
     and_,
     bindparam,
-    case,
     delete,
     exists,
     func,
     insert,
     or_,
     select,
+    text,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -118,20 +116,29 @@ _candidates = Prepared(
 )  # fmt: skip
 
 
-def _due(dialect: str) -> Select[Any]:
-    greatest = func.max if dialect == "sqlite" else func.greatest
-    when = greatest(outbox.c.due_us, outbox.c.not_before_us)
-    free = and_(*_open_for_writing(), when <= bindparam("b_now"))
-    later = case((and_(*_open_for_writing(), when > bindparam("b_now")), when))
-    return (
-        select(outbox.c.lane, func.sum(case((free, 1), else_=0)), func.min(later))
-        .join(listing, listing.c.id == outbox.c.listing_id)
-        .where(outbox.c.shop_id == bindparam("b_shop"))
-        .group_by(outbox.c.lane)
-    )
-
-
-_due_rows = Prepared(_due, "b_shop", "b_now")
+_ready = (
+    select(outbox.c.listing_id)
+    .join(listing, outbox.c.listing_id == listing.c.id)
+    .where(outbox.c.shop_id == bindparam("b_shop"), outbox.c.lane == bindparam("b_lane"))
+    .where(outbox.c.due_us <= bindparam("b_now"), outbox.c.not_before_us <= bindparam("b_now2"), *_open_for_writing())
+    .limit(bindparam("b_most"))
+    .subquery()
+)
+_count_ready = Prepared(select(func.count()).select_from(_ready), "b_shop", "b_lane", "b_now", "b_now2", "b_most")
+_next_due = Prepared(
+    select(func.min(outbox.c.due_us)).where(
+        outbox.c.shop_id == bindparam("b_shop"),
+        outbox.c.lane == bindparam("b_lane"),
+        outbox.c.due_us > bindparam("b_now"),
+    ),
+    "b_shop", "b_lane", "b_now",
+)  # fmt: skip
+_next_tried = Prepared(
+    select(func.min(outbox.c.not_before_us)).where(
+        outbox.c.shop_id == bindparam("b_shop"), text("not_before_us > 0"), outbox.c.not_before_us > bindparam("b_now")
+    ),
+    "b_shop", "b_now",
+)  # fmt: skip
 
 
 def candidates(conn: Connection, shop_id: int, now_us: int, *, lane: int, due_us: int, most: int) -> list[Pair]:
@@ -139,9 +146,21 @@ def candidates(conn: Connection, shop_id: int, now_us: int, *, lane: int, due_us
     return [to_pair(row) for row in _candidates.all(conn, (shop_id, lane, due_us, now_us, most))]
 
 
-def due_rows(conn: Connection, shop_id: int, now_us: int) -> list[tuple[int, int, int | None]]:
-    """(lane, rows that may be written now, earliest time of the others) of a shop's wishes."""
-    return [(row[0], int(row[1] or 0), row[2]) for row in _due_rows.all(conn, (shop_id, now_us))]
+def due_rows(
+    conn: Connection, shop_id: int, now_us: int, lanes: Sequence[int], most: int
+) -> tuple[dict[int, int], int | None]:
+    """Rows of each lane that may be written now (counted up to `most`), and the earliest time of the others.
+
+    Costs what is due, not what waits.
+    """
+    counts: dict[int, int] = {}
+    later: list[int] = [row[0] for row in _next_tried.all(conn, (shop_id, now_us)) if row[0] is not None]
+    for lane in lanes:
+        [(count,)] = _count_ready.all(conn, (shop_id, lane, now_us, now_us, most))
+        if count:
+            counts[lane] = count
+        later += [row[0] for row in _next_due.all(conn, (shop_id, lane, now_us)) if row[0] is not None]
+    return counts, min(later, default=None)
 
 
 def pending_rows(conn: Connection, shop_id: int) -> list[IntentRow]:
@@ -152,7 +171,7 @@ def pending_rows(conn: Connection, shop_id: int) -> list[IntentRow]:
         .where(intent.c.shop_id == shop_id, intent.c.state == "waiting", intent_row.c.live == 1)
         .where(intent_row.c.receipt.is_not(None))
     )
-    return [IntentRow(*row) for row in conn.execute(query)]
+    return [IntentRow(*row) for row in conn.execute(query).all()]
 
 
 # --- intents ----------------------------------------------------------------------------------------------------
@@ -252,7 +271,7 @@ def began_us(conn: Connection, intent_id: int) -> int:
 def live_intents(conn: Connection, shop_id: int, *states: str) -> list[Intent]:
     """Calls of a shop that are not done, in these states."""
     query = select(*_intent_columns).where(intent.c.shop_id == shop_id, intent.c.state.in_(states))
-    return [Intent(*row) for row in conn.execute(query.order_by(intent.c.id))]
+    return [Intent(*row) for row in conn.execute(query.order_by(intent.c.id)).all()]
 
 
 def live_rows_of(conn: Connection, listing_ids: Sequence[int]) -> list[tuple[IntentRow, int]]:
@@ -264,7 +283,7 @@ def live_rows_of(conn: Connection, listing_ids: Sequence[int]) -> list[tuple[Int
             .join(intent, intent.c.id == intent_row.c.intent_id)
             .where(intent_row.c.listing_id.in_(some), intent_row.c.live == 1)
         )
-        found.extend((IntentRow(*row[:-1]), row[-1]) for row in conn.execute(query))
+        found.extend((IntentRow(*row[:-1]), row[-1]) for row in conn.execute(query).all())
     return found
 
 

@@ -230,6 +230,7 @@ outbox = _table(
     _int("not_before_us", 0),
     _int("alone", 0),  # a refused call held it: send in ever smaller calls until the culprit is found
     Index("ix_outbox_due", "shop_id", "lane", "due_us"),
+    _partial("ix_outbox_tried", "shop_id", "not_before_us", where="not_before_us > 0"),
 )
 
 intent = _table(

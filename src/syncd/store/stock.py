@@ -73,7 +73,7 @@ def load_balances(conn: Connection, sku_ids: Sequence[int]) -> dict[int, dict[in
     """Balances by SKU and location; a SKU that never moved is missing."""
     found: dict[int, dict[int, BalanceRow]] = {}
     for some in chunks(sku_ids):
-        for row in conn.execute(_balances, {"ids": some}):
+        for row in conn.execute(_balances, {"ids": some}).all():
             found.setdefault(row[0], {})[row[1]] = BalanceRow(*row[2:])
     return found
 
@@ -95,7 +95,7 @@ def parts_below(conn: Connection, sku_ids: Iterable[int]) -> dict[int, dict[int,
     while todo:
         below: set[int] = set()
         for some in chunks(todo):
-            for bundle_id, part_id, pieces in conn.execute(_parts_down, {"ids": some}):
+            for bundle_id, part_id, pieces in conn.execute(_parts_down, {"ids": some}).all():
                 graph.setdefault(bundle_id, {})[part_id] = pieces
                 below.add(part_id)
         todo = sorted(below - graph.keys())
@@ -109,7 +109,7 @@ def bundles_above(conn: Connection, sku_ids: Iterable[int]) -> set[int]:
     while todo:
         above: set[int] = set()
         for some in chunks(todo):
-            above.update(row[0] for row in conn.execute(_parts_up, {"ids": some}))
+            above.update(row[0] for row in conn.execute(_parts_up, {"ids": some}).all())
         todo = sorted(above - known)
         known |= above
     return known
@@ -119,7 +119,8 @@ def sku_ids(conn: Connection, codes: Sequence[str]) -> dict[str, int]:
     """Ids of known SKU codes."""
     found: dict[str, int] = {}
     for some in chunks(codes):
-        found.update((row[0], row[1]) for row in conn.execute(select(sku.c.code, sku.c.id).where(sku.c.code.in_(some))))
+        query = select(sku.c.code, sku.c.id).where(sku.c.code.in_(some))
+        found.update((row[0], row[1]) for row in conn.execute(query).all())
     return found
 
 
@@ -127,7 +128,8 @@ def sku_codes(conn: Connection, ids: Sequence[int]) -> dict[int, str]:
     """Codes of SKU ids."""
     found: dict[int, str] = {}
     for some in chunks(ids):
-        found.update((row[0], row[1]) for row in conn.execute(select(sku.c.id, sku.c.code).where(sku.c.id.in_(some))))
+        query = select(sku.c.id, sku.c.code).where(sku.c.id.in_(some))
+        found.update((row[0], row[1]) for row in conn.execute(query).all())
     return found
 
 
@@ -159,14 +161,14 @@ def all_parts(conn: Connection) -> dict[str, dict[str, int]]:
         .join(inner, inner.c.id == part.c.part_id)
     )
     graph: dict[str, dict[str, int]] = {}
-    for bundle, code, pieces in conn.execute(query):
+    for bundle, code, pieces in conn.execute(query).all():
         graph.setdefault(bundle, {})[code] = pieces
     return graph
 
 
 def location_ids(conn: Connection, names: Sequence[str]) -> dict[str, int]:
     """Ids of locations, created where they are new."""
-    known = {row[0]: row[1] for row in conn.execute(select(location.c.name, location.c.id))}
+    known = {row[0]: row[1] for row in conn.execute(select(location.c.name, location.c.id)).all()}
     for name in names:
         if name not in known:
             known[name] = int(conn.execute(insert(location).values(name=name).returning(location.c.id)).scalar_one())
@@ -178,7 +180,7 @@ def load_rules(conn: Connection, sku_ids: Sequence[int]) -> dict[tuple[str, int,
     found: dict[tuple[str, int, int], int] = {}
     narrow = bool(_narrow_rules.all(conn))  # most stores have none for single SKUs: no need to ask for each
     for some in ((0,), *(chunks(sku_ids) if narrow else ())):
-        for name, shop_id, sku_id, value in conn.execute(_rules, {"ids": some}):
+        for name, shop_id, sku_id, value in conn.execute(_rules, {"ids": some}).all():
             found[name, shop_id, sku_id] = value
     return found
 

@@ -18,7 +18,7 @@ import pytest
 CONTRACT = ("contract", "contract_stage", "contract_orders", "contract_changes", "contract_stock", "contract_faults")
 pytest.register_assert_rewrite(*(f"syncd.testing.{name}" for name in CONTRACT))
 
-BLOCKED_SECONDS = 1.0
+BLOCKED_SECONDS = 3.0
 SCHEDULER = Path("/proc/thread-self/schedstat")
 
 

@@ -270,6 +270,8 @@ CREATE TABLE outbox (
 
 CREATE INDEX ix_outbox_due ON outbox (shop_id, lane, due_us)
 
+CREATE INDEX ix_outbox_tried ON outbox (shop_id, not_before_us) WHERE not_before_us > 0
+
 CREATE TABLE entry (
   id INTEGER NOT NULL,
   at_us INTEGER NOT NULL,
