@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from syncd.cli.doors import Doors
 from syncd.config import Config
 
 if TYPE_CHECKING:
@@ -199,6 +200,77 @@ def test_check_names_each_shop(cli: Cli, ok: bool, code: int) -> None:
     result = cli("check", "--json")
     assert result.exit_code == code
     assert json.loads(result.stdout)["shops"] == [{"shop": "rakuten-main", "ok": ok, "text": "said"}]
+
+
+def test_check_tells_a_wrong_shop_file_once(cli: Cli) -> None:
+    (cli.folder / "shops.d").mkdir()
+    (cli.folder / "shops.d/new.toml").write_text("chanel = 'x'\n", encoding="utf-8")
+
+    async def check(config: Config) -> list[dict[str, Any]]:
+        return [{"shop": one.shop, "ok": False, "text": str(one)} for one in config.problems]
+
+    cli.stands(check_shops=check)
+    result = cli("check", "--json")
+    assert (result.exit_code, len(json.loads(result.stdout)["shops"])) == (78, 1)
+
+
+def test_check_over_the_real_application_prints_one_document(cli: Cli) -> None:
+    (cli.folder / "shops.d").mkdir()
+    shop = 'channel = "files"\n[files]\nhost = "127.0.0.1"\nuser = "shop"\npassword = { env = "NO_SUCH_VARIABLE" }\n'
+    (cli.folder / "shops.d/mall.toml").write_text(shop, encoding="utf-8")
+    cli.stands(check_shops=Doors().check_shops)
+    result = cli("check", "--json")
+    assert [one["ok"] for one in json.loads(result.stdout)["shops"]] == [False]
+    assert result.stderr == ""
+
+
+def test_alarms_show_since_when_and_how_often(cli: Cli, api: FakeApi) -> None:
+    alarm = {"kind": "oversold", "raised_at": "2026-11-21T00:00:00+00:00", "times": 5}
+    api.answers["/alarms"] = (200, {"items": [alarm], "next": None})
+    heading = cli("alarms").stdout.splitlines()[0]
+    assert "raised at" in heading
+    assert "times" in heading
+
+
+@pytest.mark.parametrize("args", [("stock", "set", "red-mug", "3"), ("rules", "set", "hold_back", "2")])
+def test_a_correction_that_the_brake_holds_says_so(cli: Cli, api: FakeApi, args: tuple[str, ...]) -> None:
+    answer = {"changes": [{}], "braked": ["rakuten-main"], "notes": ["said beside"]}
+    api.answers |= {"/stock/set": (200, answer), "/rules": (200, answer)}
+    shown = cli(*args).stdout
+    assert "syncd approve rakuten-main" in shown
+    assert "said beside" in shown
+
+
+def test_a_number_below_0_is_refused_before_anything_is_asked(
+    cli: Cli, api: FakeApi, sheet: Callable[..., str]
+) -> None:
+    assert "-4 is not in the range" in cli("stock", "set", "red-mug", "-4").stderr
+    file = sheet("sku,number\nred-mug,-3\n")
+    for command in ("open", "import"):
+        result = cli("stock", command, file, "--yes")
+        assert result.exit_code == 1
+        assert f"{file}:2: column 2 (number): -3 should be at least 0" in result.stderr
+    assert api.changes() == []
+
+
+def test_an_export_with_oversold_stock_imports_again(cli: Cli, api: FakeApi, tmp_path: Path) -> None:
+    api.numbers["red-mug"] = 0
+    file = str(tmp_path / "all.csv")
+    assert cli("stock", "export", file).exit_code == 0
+    assert "nothing to change" in cli("stock", "import", file, "--yes").stdout
+
+
+def test_making_skus_wants_a_file_that_names_them(cli: Cli, api: FakeApi) -> None:
+    result = cli("listings", "import", "--shop", "rakuten-main", "--create-skus")
+    assert (result.exit_code, api.changes()) == (2, [])
+    assert "needs a FILE" in result.stderr
+
+
+def test_approving_where_nothing_is_held_says_so(cli: Cli, api: FakeApi) -> None:
+    api.answers["/approve"] = (200, {"changes": [], "notes": ["still held, each to be approved by name: mug"]})
+    shown = cli("approve", "rakuten-main").stdout
+    assert "nothing was held" in shown
+    assert "approved by name: mug" in shown
 
 
 def test_check_of_a_wrong_shop_file_ends_with_78(cli: Cli) -> None:

@@ -202,3 +202,12 @@ async def test_a_call_under_two_budgets_waits_for_both() -> None:
     assert calls.when("read")[-1] < 2.5
     assert both.seconds_each("write", 1.0) == pytest.approx(2.0)
     assert both.ready_in("unheard-of") == both.seconds_each("unheard-of", 1.0) == 0.0
+
+
+@pytest.mark.xfail(strict=True, reason="a bucket that is known keeps the rate it was first declared with")
+@virtual
+async def test_a_rate_that_was_changed_in_the_shops_file_counts_once_the_file_is_read_again() -> None:
+    calls = Calls()
+    limiter(calls.budgets, "a", rate(0.1))
+    again = limiter(calls.budgets, "a", rate(10.0, 5.0))
+    assert again.seconds_each("write", 1.0) == pytest.approx(0.1)

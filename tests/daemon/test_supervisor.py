@@ -103,6 +103,23 @@ async def test_a_renamed_file_goes_on_from_its_cursor_and_books_nothing_twice() 
 
 
 @virtual
+async def test_a_paused_shop_stays_paused_when_its_file_is_renamed() -> None:
+    async with Trial.of({"a": {}, "b": {}}, {"S1": 9}) as trial:
+        await runner(trial, "b").pause()
+        await trial.run(3)
+        await trial.kill()
+        trial.parts["renamed"] = trial.parts.pop("b")
+        orders = trial.mall("renamed").calls["orders"]
+        await trial.start()
+        await trial.run(10)
+        assert statuses(trial) == {"a": "running", "renamed": "paused"}
+        assert trial.mall("renamed").calls["orders"] == orders
+        await runner(trial, "renamed").resume()
+        await trial.run(5)
+        assert statuses(trial)["renamed"] == "running"
+
+
+@virtual
 async def test_a_second_file_of_one_account_names_both_and_the_first_runs_on() -> None:
     async with Trial.of({"a": {}, "b": {}, "c": {}}, {"S1": 9}) as trial:
         await trial.run(6)
@@ -251,6 +268,19 @@ async def test_a_shop_with_writes_off_cannot_be_started_and_one_in_dry_run_can()
         await trial.restart()
         assert runner(trial, "c").shop is not None
         assert runner(trial, "c").shop.writes  # type: ignore[union-attr]
+
+
+@virtual
+async def test_a_shop_whose_file_no_longer_says_off_can_be_started_at_once() -> None:
+    async with Trial.of({"a": {}, "b": {}}, {"S1": 9}, shops={"b": {"writes": "off"}}) as trial:
+        one = runner(trial, "b")
+        one.reload = lambda config: dataclasses.replace(
+            config, shop=config.shop.model_copy(update={"writes": "dry_run"})
+        )
+        await one.start_writing()
+        trial.buy("a", "S1", 9)
+        await trial.run_until(lambda: trial.shows("b", "S1") == 0)
+        assert trial.wrong() == []
 
 
 # -- broken plugins --------------------------------------------------------------------------------------------------

@@ -100,6 +100,7 @@ async def test_a_fetch_proposes_and_applies_only_what_is_equal(site: Any) -> Non
     assert {one["listing"]: (one["match"], one["sku"]) for one in told["proposals"]} == {
         "l1": ("equal", "mug"), "l2": ("folded", "CUP-1"), "l3": ("none", None), "l4": ("equal", "mug"),
     }  # fmt: skip
+    assert told["notes"][0].startswith("2 of 4 listings of shop-a have no SKU yet")
     assert await of_shop(site) == {}
     await site.post("/listings/fetch", {"shop": "shop-a", "preview": False})
     rows = await of_shop(site)

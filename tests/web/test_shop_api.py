@@ -114,6 +114,22 @@ async def test_a_number_lowered_by_hand_is_approved_by_name_only(site: Any) -> N
     await site.post("/approve", {"shop": "shop-a", "listing": "nope"}, 404)
 
 
+async def test_one_approved_by_name_leaves_the_others_to_the_brake(site: Any) -> None:
+    await site.sells(mug=9, cup=9)
+    shop = site.shop("shop-a")
+
+    def braked(conn: Any) -> None:
+        from syncd.store import listings
+
+        rows = listings.listings_by_key(conn, shop.id, ["mug", "cup"]).values()
+        listings.set_fields(conn, [row.id for row in rows], held="brake")
+
+    await site.context.hub.store.tx(braked)
+    named = await site.post("/approve", {"shop": "shop-a", "listing": "mug"})
+    assert named["notes"] == ["still held by the brake, 1 in all: syncd approve shop-a"]
+    assert len((await site.post("/approve", {"shop": "shop-a"}))["changes"]) == 1
+
+
 async def test_a_backup_needs_a_whole_path(site: Any) -> None:
     assert await site.post("/backup", {"path": "/tmp/copy.sqlite"}) == {"path": "/tmp/copy.sqlite", "bytes": 4096}
     assert "absolute path" in (await site.post("/backup", {"path": "copy.sqlite"}, 422))["error"]

@@ -169,6 +169,11 @@ async def test_a_preview_of_an_opening_changes_nothing(site: Any) -> None:
     assert (await site.free("mug"), (await site.get("/entries"))["items"]) == (0, [])
 
 
+async def test_an_opening_before_the_mapping_says_what_comes_first(site: Any) -> None:
+    told = await site.post("/stock/open", {"from_shop": "shop-a", "preview": True})
+    assert told["notes"] == ["no listing of shop-a has a SKU yet: syncd listings import --shop shop-a"]
+
+
 async def test_an_opening_from_a_shop_believes_what_was_read(site: Any) -> None:
     await offered(site)
     await site.post("/stock/open", {"from_shop": "shop-a"})

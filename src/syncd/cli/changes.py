@@ -88,7 +88,7 @@ def counted(changes: Sequence[Any]) -> str:
 
 def done(document: Mapping[str, Any], verb: str = "applied") -> list[Part]:
     """What was applied, and what was left out and why."""
-    return [f"{verb}: {counted(document.get('changes', []))}", *_beside(document)]
+    return [f"{verb}: {counted(document.get('changes', []))}", *beside(document)]
 
 
 def _shown(document: Mapping[str, Any], columns: Sequence[str]) -> list[Part]:
@@ -99,10 +99,11 @@ def _shown(document: Mapping[str, Any], columns: Sequence[str]) -> list[Part]:
     parts.append(Rows(changes[:SHOWN], columns, empty="nothing to change"))
     if len(changes) > SHOWN:
         parts.append(f"… and {len(changes) - SHOWN} more; all with --json")
-    return parts + _beside(document)
+    return parts + beside(document)
 
 
-def _beside(document: Mapping[str, Any]) -> list[Part]:
+def beside(document: Mapping[str, Any]) -> list[Part]:
+    """What was left out, what else is to be known, and what the brake holds."""
     skipped = document.get("skipped") or []
     table: list[Part] = [Rows(skipped, title=f"left out: {len(skipped)}")] if skipped else []
     held = [f"held by the brake: {shop}; look, then: syncd approve {shop}" for shop in document.get("braked") or []]

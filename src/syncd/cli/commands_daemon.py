@@ -35,7 +35,7 @@ def check(here: Here, settings_only: bool) -> None:
     results = _wrong_files(config)
     code = EX_CONFIG if results else OK
     if not settings_only:
-        results += _called(here, config)
+        results += [result for result in _called(here, config) if result not in results]
         code = code or (OK if all(result["ok"] for result in results) else FAILED)
     document = {"config": str(config.file), "ok": code == OK, "shops": results}
     shown = Rows(results, ("shop", "ok", "text"), empty="no shop was checked")

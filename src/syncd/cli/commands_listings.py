@@ -44,7 +44,11 @@ async def list_(here: Here, session: Session, shop: str | None, limit: int, **fi
         await known_shop(session, shop)
     page = await session.some("/listings", limit, shop=shop, **filters)
     more = [] if page["next"] is None else ["There is more: use --query or --limit."]
-    here.screen.answer(page, Rows(page["items"], COLUMNS, empty="no such listing"), *more)
+    here.screen.answer(
+        page,
+        Rows(page["items"], COLUMNS, empty="no such listing; the first ones come from: syncd listings import --help"),
+        *more,
+    )
 
 
 @listings.command("import")
@@ -68,6 +72,8 @@ async def import_(
     if file is None:
         if shop is None:
             raise click.UsageError("give a FILE, or --shop SHOP to fetch its listings")
+        if create_skus:
+            raise click.UsageError("--create-skus needs a FILE that says which SKU each listing is")
         await known_shop(session, shop)
         await settle(here, session, "/listings/fetch", {"shop": shop}, preview=preview, yes=yes)
         return

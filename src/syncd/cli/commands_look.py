@@ -60,7 +60,7 @@ def _columns(entries: list[dict[str, Any]]) -> list[str]:
 async def alarms(here: Here, session: Session, every: bool) -> None:
     """Show the alarms that are open; the exit code stays 0."""
     document = await session.some("/alarms", ALARMS, open="false" if every else "true")
-    columns = ("since_at", "last_at", "cleared_at", "shop", "kind", "subject", "text", "count")
+    columns = ("raised_at", "last_at", "cleared_at", "shop", "kind", "subject", "text", "times")
     here.screen.answer(document, Rows(document["items"], columns, empty="no alarm is open"))
 
 
@@ -69,7 +69,7 @@ async def alarms(here: Here, session: Session, every: bool) -> None:
 async def plugins(here: Here, session: Session) -> None:
     """List the installed plugins, and why one could not be loaded."""
     document = await session.get("/plugins")
-    columns = ("entry_point", "channels", "status", "error")
+    columns = ("entry_point", "channel", "status", "error")
     here.screen.answer(document, Rows(document["items"], columns, empty="no plugin is installed"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from syncd.cli.changes import beside
 from syncd.cli.refusal import Refused
 from syncd.cli.screen import Rows
 from syncd.cli.session import Session
@@ -64,4 +65,5 @@ async def set_(here: Here, session: Session, rule: str, value: str, shop: str | 
     item = {"rule": rule, "value": number} | ({"shop": shop} if shop else {}) | ({"sku": sku} if sku else {})
     answer = await session.put("/rules", {"items": [item]})
     scope = " in ".join(each for each in (sku, shop) if each) or "all"
-    here.screen.answer(answer, f"{rule} of {scope}: {'taken away' if number is None else number}")
+    told = f"{rule} of {scope}: {'taken away' if number is None else number}"
+    here.screen.answer(answer, told, *beside(answer))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from syncd.cli.changes import counted, done
+from syncd.cli.changes import beside, counted, done
 from syncd.cli.refusal import Refused
 from syncd.cli.screen import Rows
 from syncd.cli.session import Session, part
@@ -58,7 +58,10 @@ async def approve(here: Here, session: Session, shop: str, listing: str | None) 
         answer = await session.post("/approve", body)
     except Refused as error:
         raise (error if listing is None else await known_listing(session, shop, listing, error)) from None
-    here.screen.answer(answer, *done(answer, "approved"))
+    told = (
+        done(answer, "approved") if answer.get("changes") else ["nothing was held that this approves", *beside(answer)]
+    )
+    here.screen.answer(answer, *told)
 
 
 @click.command()
@@ -75,7 +78,9 @@ async def sync(here: Here, session: Session, shop: str | None, dry_run: bool, fu
     with here.screen.progress("comparing"):
         answer = await session.post("/sync", {"shop": shop, "full": full, "dry_run": dry_run})
     if not dry_run:
-        here.screen.answer(answer, *done(answer, "full sync asked for" if full else "sync asked for"))
+        wrong = counted(answer.get("changes", []))
+        told = "full sync asked for; it runs in the background" if full else f"sync asked for: {wrong} waited"
+        here.screen.answer(answer, told)
         return
     changes = answer.get("changes", [])
     more = "There is more: use --shop." if answer.get("more") else ""

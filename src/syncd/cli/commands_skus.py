@@ -32,7 +32,11 @@ async def list_(here: Here, session: Session, query: str | None, limit: int) -> 
     """List SKUs."""
     page = await session.some("/skus", limit, query=query)
     more = [] if page["next"] is None else ["There is more: use --query or --limit."]
-    here.screen.answer(page, Rows(page["items"], COLUMNS, empty="no such SKU"), *more)
+    here.screen.answer(
+        page,
+        Rows(page["items"], COLUMNS, empty="no such SKU; the first ones come from: syncd skus import --help"),
+        *more,
+    )
 
 
 @skus.command("import")

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from syncd.cli.changes import beside
 from syncd.cli.refusal import Refused
 from syncd.cli.screen import Rows
 from syncd.cli.session import Session
@@ -39,7 +40,9 @@ async def show(here: Here, session: Session, skus: tuple[str, ...], query: str |
     page = await session.some("/stock", 0 if skus else limit, sku=list(skus) or None, query=query)
     table = list(lines(page["items"]))
     oversold = [line for line in table if line["free"] < 0]
-    parts: list[str | Rows] = [Rows(table, COLUMNS, empty="no SKU yet; begin with: syncd stock open --help")]
+    parts: list[str | Rows] = [
+        Rows(table, COLUMNS, empty="no such SKU; the first ones come from: syncd skus import --help")
+    ]
     if oversold:
         parts.append(f"{len(oversold)} oversold (売り越し): see syncd orders --short")
     if page["next"] is not None:
@@ -63,12 +66,12 @@ async def _correct(
     ]
     columns = ("when", "sku", "location", "on_hand", "ordered", "allocated", "free")
     document = {"sku": sku, "location": place, "before": before[sku].get(place), "now": after[sku].get(place)}
-    here.screen.answer({**answer, **document}, Rows(rows, columns))
+    here.screen.answer({**answer, **document}, Rows(rows, columns), *beside(answer))
 
 
 @stock.command("set", context_settings=NEGATIVE)
 @click.argument("sku")
-@click.argument("number", type=int)
+@click.argument("number", type=click.IntRange(0))
 @location_option
 @note_option
 @connected

@@ -49,7 +49,7 @@ async def open_(
         await known_shop(session, shop)
     if file is not None:
         read = sheet.read_sheet(files.content(file), str(file), KNOWN, ("sku",))
-        body = {"items": _items(read, "set", None)}
+        body = {"items": _to_set(read, _items(read, "set", None), {})}
         if not as_is:
             await name_damaged(session, read, here.screen)
     await settle(here, session, "/stock/open", body, preview=preview, yes=yes)
@@ -89,7 +89,7 @@ async def import_(
     have = await known(session, [item["sku"] for item in items], here.screen)
     await name_unknown(session, read, have)
     if mode == "set":
-        items = [item for item in items if _now(have, item, "free") != item["number"]]
+        items = _to_set(read, items, have)
     changes = [_change(have, item, mode) for item in items]
     document: dict[str, Any] = {"changes": changes, "applied": False}
     asks = not items or preview or not yes
@@ -121,6 +121,23 @@ def _item(read: Sheet, row: Row, column: str, mode: str, at: str | None) -> dict
     item: dict[str, Any] = {"sku": read.code(row), "location": row["location"] or MAIN}
     item["by" if mode == "adjust" else "number"] = number
     return item if at is None else item | {"at": at}
+
+
+def _to_set(read: Sheet, items: list[dict[str, Any]], have: Known) -> list[dict[str, Any]]:
+    """The items whose number is another one now: an export may come back with oversold SKUs, below 0 as they are.
+    Raises WrongFile for any other number below 0.
+    """
+    column = next(name for name in MODES["set"] if name in read.columns)
+    new = [(row, item) for row, item in zip(read.rows, items, strict=True) if not _as_now(have, item)]
+    for row, item in new:
+        if item["number"] < 0:
+            read.wrong(row, column, f"{item['number']} should be at least 0")
+    read.finish()
+    return [item for _, item in new]
+
+
+def _as_now(have: Known, item: dict[str, Any]) -> bool:
+    return item["sku"] in have and _now(have, item, "free") == item["number"]
 
 
 def _now(have: Known, item: dict[str, Any], column: str) -> int:

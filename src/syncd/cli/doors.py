@@ -40,7 +40,7 @@ def _run(path: Path) -> int:
 async def _check(config: Config) -> Sequence[dict[str, Any]]:
     from syncd.telemetry import set_up
 
-    set_up("warning")  # on stderr: stdout is the answer's
+    set_up("error")  # on stderr: stdout is the answer's, which tells each shop's trouble
     results: Sequence[dict[str, Any]] = await _app().check_shops(config)
     return results
 

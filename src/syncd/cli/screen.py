@@ -116,6 +116,8 @@ def cell(value: Any) -> str:
         return printable(", ".join(f"{key} {cell(item)}" for key, item in value.items()))
     if isinstance(value, list | tuple):
         return printable("; ".join(cell(item) for item in value))
+    if isinstance(value, float):
+        return f"{value:.2f}".rstrip("0").rstrip(".")
     return local_time(value) if isinstance(value, str) else str(value)
 
 

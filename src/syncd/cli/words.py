@@ -22,7 +22,6 @@ JAPANESE: Mapping[str, str] = {
     "hold_back": "予備在庫",
     "cap": "表示上限",
     "opening": "開始在庫",
-    "count": "棚卸",
     "target": "反映する在庫数",
     "would_show": "反映する在庫数",
     "push": "在庫反映",

@@ -106,6 +106,11 @@ class Desk:
             raise Refused("name each shop once", "sum_shops")
         readings = [await self.read_numbers(self.shop(name)) for name in shop_names]
         openings, done = await self.hub.store.read(lambda conn: desk_opening.gather(conn, readings))
+        done.notes += [
+            f"no listing of {one.shop.name} has a SKU yet: syncd listings import --shop {one.shop.name}"
+            for one in readings
+            if not one.listings
+        ]
         said = note or f"from {' + '.join(shop_names)}"
 
         def run(conn: Connection, facts: Facts, some: Sequence[Opening], now_us: int) -> Done:
@@ -139,6 +144,8 @@ class Desk:
 
     async def _read_list(self, shop: Shop, reading: Reading) -> Reading:
         """The numbers that stand in a shop's list of listings, where single ones cannot be read."""
+        if not shop.capabilities.lists_listings:
+            raise Refused(f"{shop.name} does not tell its numbers: open from a file or another shop", "shop")
         began_us = self.hub.clock.now_us()
         infos = await self.list_listings(shop)
         ended_us = self.hub.clock.now_us()
@@ -205,9 +212,9 @@ class Desk:
             lambda conn: desk_listings.propose(conn, self.hub.facts, name, infos, match_by)
         )
         items = desk_listings.certain(proposals)
-        if not items:
-            return proposals, Done()
-        return proposals, await self.save_listings(name, items, who, preview=preview)
+        done = await self.save_listings(name, items, who, preview=preview) if items else Done()
+        done.notes += desk_listings.unmapped(name, proposals)
+        return proposals, done
 
     async def approve(self, shop: str, key: str | None, who: str) -> Done:
         """Say yes to what is held."""

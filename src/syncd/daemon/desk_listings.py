@@ -111,8 +111,9 @@ def _sku_ids(conn: Connection, items: Sequence[ListingItem], now_us: int, *, cre
     if not create:
         first = next(item for item in items if item.sku == missing[0])
         near = [row[0] for row in conn.execute(_alike(missing[0]))]
-        text = f"unknown SKU: {names(missing)}{meant(missing[0], near)}; first at listing {first.key}"
-        raise Refused(f"{text}. Create them first, or say create_skus", f"items[{list(items).index(first)}].sku")
+        text = f"unknown SKU: {names(missing)}{meant(missing[0], near)}; first at listing {first.key}. "
+        text += "Create them first, or add --create-skus (create_skus)"
+        raise Refused(text, f"items[{list(items).index(first)}].sku")
     for code in missing:
         check_code(code)
     return stock.add_skus(conn, list(wanted.items()), now_us)
@@ -266,6 +267,17 @@ def certain(proposals: Sequence[Mapping[str, Any]]) -> list[ListingItem]:
     return items
 
 
+def unmapped(shop: str, proposals: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What a person does about listings that no SKU was found for with certainty."""
+    left = [one for one in proposals if one["counted"] and one["match"] not in ("equal", "mapped")]
+    if not left:
+        return []
+    return [
+        f"{len(left)} of {len(proposals)} listings of {shop} have no SKU yet: fill in the column sku of what "
+        f"`syncd listings export --shop {shop} FILE` writes, then `syncd listings import FILE --create-skus`"
+    ]
+
+
 # --- holds, wishes ------------------------------------------------------------------------------------------------
 
 
@@ -291,7 +303,9 @@ def approve(conn: Connection, facts: Facts, shop_name: str, key: str | None, now
     )
     done.refreshed = refresh_listings(conn, facts, [row.id for row in held], now_us, by_orders=True)
     done.refreshed.stockouts |= {shop.id} if held else set()  # its writer has work now
-    if left := _held_keys(conn, shop.id, listing.c.held != ""):
+    if braked := _held_keys(conn, shop.id, listing.c.held == BRAKE):
+        done.notes.append(f"still held by the brake, {len(braked)} in all: syncd approve {shop.name}")
+    if left := _held_keys(conn, shop.id, listing.c.held.not_in(("", BRAKE))):
         done.notes.append(f"still held, each to be approved by name: {names(left)}")
     if held:
         audit(conn, who, "approved", done.changes, now_us, shop=shop.name)

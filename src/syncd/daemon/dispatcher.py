@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -28,6 +28,7 @@ READ_LEAD_SECONDS = 0.25
 """A fenced call starts its reads so long before its slot."""
 COLLECT_SECONDS = 5.0
 REPEATS = 2
+ROWS_A_TRANSACTION = 250
 MOST_COUNTED = 20_000
 SCARCE_SECONDS = 0.2
 """Batch rows ride in a stockout's call only where calls are this far apart; elsewhere they would only hold it up."""
@@ -174,18 +175,26 @@ class Dispatcher:
         await self.hub.clock.sleep(max(0.0, self.shop.limiter.ready_in(route.operation)))
         return await self._plan(route, urgent=False, final=True, numbers=numbers, began_us=began_us)
 
-    async def read(self, asked: list[tuple[int, str]]) -> Found:
-        """Read the shop's numbers of these listings and take over what they tell."""
+    async def read(self, asked: Sequence[tuple[int, str]], priority: Priority = Priority.NORMAL) -> Found:
+        """Read the shop's numbers of these listings and take over what they tell.
+
+        One call, but short transactions: a large answer must not hold a stockout up.
+        """
         hub, shop = self.hub, self.shop
         began_us = hub.clock.now_us()
         answer = await shop.running.read_stock([key for _, key in asked])
         ended_us = hub.clock.now_us()
-        found = await hub.store.tx(
-            lambda conn: take_reading(conn, hub.facts, shop.facts, asked, answer, began_us=began_us, ended_us=ended_us)
-        )
-        note_drift(hub, shop, found)
-        hub.wake_writers(found.refreshed)
-        return found
+        every = Found()
+        for start in range(0, len(asked), ROWS_A_TRANSACTION):
+            take = partial(
+                take_reading, facts=hub.facts, shop=shop.facts, asked=asked[start : start + ROWS_A_TRANSACTION],
+                answer=answer, began_us=began_us, ended_us=ended_us,
+            )  # fmt: skip
+            found = await hub.store.tx(take, priority=priority)
+            hub.wake_writers(found.refreshed)
+            every.add(found)
+        note_drift(hub, shop, every)
+        return every
 
     # -- one call --------------------------------------------------------------------------------------------
 

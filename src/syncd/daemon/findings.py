@@ -33,6 +33,13 @@ class Found:
     numbers: dict[int, int] = field(default_factory=dict)
     refreshed: Refreshed = field(default_factory=Refreshed)
 
+    def add(self, other: Found) -> None:
+        self.drift.update(other.drift)
+        self.units += other.units
+        self.gone += other.gone
+        self.numbers |= other.numbers
+        self.refreshed.add(other.refreshed)
+
 
 def take_reading(
     conn: Connection,

@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy import Connection
 
 from syncd.core import fence
-from syncd.daemon.dispatcher import Dispatcher
+from syncd.daemon.dispatcher import ROWS_A_TRANSACTION, Dispatcher
 from syncd.daemon.facts import put_shown
 from syncd.daemon.hub import Hub, Shop, Trouble
 from syncd.daemon.limits import urgency
@@ -85,7 +85,7 @@ class Reconcile:
         if not rows:
             return False, False
         if shop.facts.reads_stock:
-            found = await self.dispatcher.read([(row.id, row.key) for row in rows])
+            found = await self.dispatcher.read([(row.id, row.key) for row in rows], Priority.BACKGROUND)
             moved = len(found.numbers) + found.gone
             return moved < len(rows), moved > 0
         await self.hub.store.tx(partial(self._forget, rows=rows))
@@ -109,21 +109,27 @@ class Reconcile:
 
     async def _full_chunk(self) -> bool:
         """One chunk of a full sync; False when there is nothing to go through."""
-        rows, refreshed = await self.hub.store.tx(self._recompute, priority=Priority.BACKGROUND)
-        self._after_id = rows[-1].id if len(rows) == self.chunk else 0
-        self.hub.wake_writers(refreshed)
+        rows: list[ListingRow] = []
+        while len(rows) < self.chunk:
+            most = min(ROWS_A_TRANSACTION, self.chunk - len(rows))
+            some, refreshed = await self.hub.store.tx(partial(self._recompute, most=most), priority=Priority.BACKGROUND)
+            self.hub.wake_writers(refreshed)
+            rows += some
+            self._after_id = some[-1].id if len(some) == most else 0
+            if self._after_id == 0:
+                break
         if rows and self.shop.facts.reads_stock:
-            await self.dispatcher.read([(row.id, row.key) for row in rows])
+            await self.dispatcher.read([(row.id, row.key) for row in rows], Priority.BACKGROUND)
         if self._after_id == 0:
             self.full = False
             self.shop.write_wake.set()
             log.info("full_sync_read", shop=self.shop.name)
         return bool(rows)
 
-    def _recompute(self, conn: Connection) -> tuple[list[ListingRow], Refreshed]:
+    def _recompute(self, conn: Connection, most: int) -> tuple[list[ListingRow], Refreshed]:
         """Recompute the next chunk's targets; where nothing can be read, have every listing written again."""
         now_us = self.hub.clock.now_us()
-        pairs = listing_rows.pairs_after(conn, self.shop.id, self._after_id, self.chunk)
+        pairs = listing_rows.pairs_after(conn, self.shop.id, self._after_id, most)
         refreshed = refresh_pairs(conn, self.hub.facts, pairs, now_us, by_orders=False)
         if self._push and not self.shop.facts.reads_stock and self.shop.writes:
             pairs = listing_rows.pairs_by_id(conn, [row.id for row, _ in pairs])
@@ -143,7 +149,7 @@ class Reconcile:
         if now_us >= self._sweep_us:
             rows = await self._next_chunk()
             if rows:
-                await self.dispatcher.read([(row.id, row.key) for row in rows])
+                await self.dispatcher.read([(row.id, row.key) for row in rows], Priority.BACKGROUND)
                 await self.trouble.over()
             self._sweep_us = now_us + int(await self._pace() * 1e6)
         if doubt_us is not None and doubt_us > now_us:

@@ -134,7 +134,9 @@ class Runner:
         """
 
         def accept(conn: Connection) -> bool:
-            if shops.claim_account(conn, shop.id, report.account, self.all_names) != shop.id:
+            claimed = shops.claim_account(conn, shop.id, report.account, self.all_names)
+            if claimed != shop.id:
+                self.paused = bool(shops.shop_row(conn, claimed).paused)  # a pause is kept over a rename
                 return False
             recover(conn, self.hub.facts, shop.facts, self.hub.clock.now_us())
             self._keep_check(conn, shop, report)
@@ -255,7 +257,7 @@ class Runner:
 
     async def start_writing(self) -> None:
         """A person says: write for real. Raises ValueError where the shop's file says off."""
-        if self.config.shop.writes is Writes.OFF:
+        if self.reload(self.config).shop.writes is Writes.OFF:
             raise ValueError(f'shop {self.name} has writes = "off" in {self.config.file}; change it there first')
         await self._set(started=1, paused=0)
         self.paused = False
