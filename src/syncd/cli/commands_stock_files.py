@@ -131,7 +131,7 @@ def _to_set(read: Sheet, items: list[dict[str, Any]], have: Known) -> list[dict[
     new = [(row, item) for row, item in zip(read.rows, items, strict=True) if not _as_now(have, item)]
     for row, item in new:
         if item["number"] < 0:
-            read.wrong(row, column, f"{item['number']} should be at least 0")
+            read.wrong(row, column, f"{item['number']} should be at least 0; else leave the row out")
     read.finish()
     return [item for _, item in new]
 
