@@ -148,7 +148,8 @@ class ShopifyChannel(Channel):
             for index in sent
             if index not in told and rows[index].listing in answer.changed
         )
-        return WriteReport((*refused, *named, *applied), Unreported.UNSURE)
+        unreported = Unreported.UNSURE if answer.applied else Unreported.UNTOUCHED
+        return WriteReport((*refused, *named, *applied), unreported)
 
     def _raise_for_call(self, answer: SetAnswer) -> None:
         """Errors that speak of the call and not of a row."""

@@ -161,10 +161,14 @@ class UserError:
 
 @dataclass(frozen=True, slots=True)
 class SetAnswer:
-    """Answer of SetAvailable. `changed`: inventory item -> number after it, None where not told."""
+    """Answer of SetAvailable. `changed`: inventory item -> number after it, None where not told.
+
+    `applied`: there is an adjustment group, so something was changed; without one nothing was.
+    """
 
     errors: tuple[UserError, ...]
     changed: Mapping[str, int | None]
+    applied: bool = True
 
 
 def read_set_answer(data: Mapping[str, Any], count: int) -> SetAnswer:
@@ -185,7 +189,7 @@ def read_set_answer(data: Mapping[str, Any], count: int) -> SetAnswer:
         if isinstance(item, Mapping):
             after = change.get("quantityAfterChange")
             changed[tail(str(item.get("id")))] = after if isinstance(after, int) else None
-    return SetAnswer(errors, changed)
+    return SetAnswer(errors, changed, group is not None)
 
 
 def read_user_errors(payload: Mapping[str, Any], operation: str) -> tuple[UserError, ...]:

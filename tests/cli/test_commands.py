@@ -188,7 +188,7 @@ def test_run_and_demo_hand_their_exit_code_on(cli: Cli) -> None:
     cli.stands(run=lambda path: given.append(path) or 7, demo=lambda **options: given.append(options) or 3)
     assert cli("run").exit_code == 7
     assert cli("demo", "--seconds", "5").exit_code == 3
-    assert given == [cli.config, {"seconds": 5.0, "seed": 1, "as_json": False}]
+    assert given == [cli.config, {"seconds": 5.0, "seed": 1, "svg": None, "as_json": False}]
 
 
 @pytest.mark.parametrize(("ok", "code"), [(True, 0), (False, 1)])

@@ -142,7 +142,6 @@ async def test_a_shop_that_does_not_run_is_late_and_one_that_a_person_paused_is_
         assert keeping(trial).late == []
 
 
-@pytest.mark.xfail(strict=True, reason="the alarms of a paused shop are neither looked at nor cleared")
 @virtual
 async def test_a_pause_clears_the_alarms_of_silence() -> None:
     async with Trial.of(MALLS, GOODS, settings=settings()) as trial:
@@ -203,7 +202,6 @@ async def test_the_end_of_a_key_is_told_14_7_3_and_1_days_before() -> None:
         assert told == [(13.9, "14"), (6.9, "7"), (2.9, "3"), (0.9, "1")]
 
 
-@pytest.mark.xfail(strict=True, reason="nothing clears key_expires")
 @virtual
 async def test_a_renewed_key_ends_its_warnings() -> None:
     async with Trial.of(MALLS, GOODS) as trial:
@@ -276,7 +274,6 @@ async def test_old_closed_orders_are_forgotten_and_their_entries_stay() -> None:
         assert notes == [(f"order {closed.number}",)]
 
 
-@pytest.mark.xfail(strict=True, reason="an order that is shown again after it was forgotten is booked as a new one")
 @virtual
 async def test_a_forgotten_order_that_is_shown_again_is_not_booked_twice() -> None:
     async with Trial.of(MALLS, GOODS, settings={"retention": {"orders_days": 30}}) as trial:

@@ -204,7 +204,6 @@ async def test_a_call_under_two_budgets_waits_for_both() -> None:
     assert both.ready_in("unheard-of") == both.seconds_each("unheard-of", 1.0) == 0.0
 
 
-@pytest.mark.xfail(strict=True, reason="a bucket that is known keeps the rate it was first declared with")
 @virtual
 async def test_a_rate_that_was_changed_in_the_shops_file_counts_once_the_file_is_read_again() -> None:
     calls = Calls()

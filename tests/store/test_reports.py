@@ -243,8 +243,8 @@ async def test_the_status_counts_everything(filled: Store) -> None:
         "oversold_pieces": 7,
         "alarms": {"silence": 1},
         "per_shop": [
-            {"shop": "cart", "doubts": 1, "held": 1, "unbooked_lines": 0, "open_intents": 0},
-            {"shop": "mall", "doubts": 0, "held": 0, "unbooked_lines": 1, "open_intents": 1},
+            {"shop": "cart", "doubts": 1, "oldest_doubt_us": 50, "held": 1, "unbooked_lines": 0, "open_intents": 0},
+            {"shop": "mall", "doubts": 0, "oldest_doubt_us": 0, "held": 0, "unbooked_lines": 1, "open_intents": 1},
         ],
         "listings": [{"shop": "cart", **zero, "ours": 2, "gone": 1}, {"shop": "mall", **zero, "ours": 2}],
         "wrong_listings": 3,

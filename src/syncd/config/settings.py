@@ -120,8 +120,6 @@ class Limits(Table):
     watermark_seconds: float = Field(
         600, gt=0, description="Longest standstill of a shop's order watermark, beyond the channel's own bound."
     )
-    drift_units: int = Field(5, ge=0, description="Units by which a shop may differ from what we believe it shows.")
-    credential_days: int = Field(14, ge=0, description="Days before a key dies from which its shop is alarmed.")
 
 
 class Stop(Table):

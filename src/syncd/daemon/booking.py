@@ -101,8 +101,9 @@ def book_page(
     end; the clock of stockout latency starts there. `watermark_us`: up to when orders were known before.
     """
     page = _load(conn, shop, states, began_us, watermark_us, now_us)
+    horizon_us = now_us - facts.retention_us if facts.retention_us else 0
     for state in states:
-        page.result.outcomes[_book_state(page, state)] += 1
+        page.result.outcomes[_book_state(page, state, horizon_us)] += 1
     return _finish(conn, facts, page, answered_us)
 
 
@@ -203,8 +204,8 @@ def _finish(conn: Connection, facts: Facts, page: _Page, answered_us: int) -> Bo
 # --- one state ------------------------------------------------------------------------------------------------
 
 
-def _book_state(page: _Page, state: OrderState) -> str:
-    """Book one state; returns new, changed, same or older."""
+def _book_state(page: _Page, state: OrderState, horizon_us: int) -> str:
+    """Book one state; returns new, changed, same or older. An unknown order from before the horizon was forgotten."""
     as_of_us = page.began_us if state.as_of is None else to_us(state.as_of)
     row = page.orders.get(state.number)
     replaces = False
@@ -219,6 +220,8 @@ def _book_state(page: _Page, state: OrderState) -> str:
             row.as_of_us, row.seen_us = as_of_us, page.now_us
             _changed(page, row)
             return "same"
+    elif state.placed_at is not None and to_us(state.placed_at) < horizon_us:
+        return "older"
     outcome = "changed"
     before_us = page.watermark_us if row is None else row.as_of_us
     if row is None:

@@ -50,6 +50,7 @@ def build(
         batch_us=int(settings.batch.every_seconds * 1e6),
         brake_listings=settings.brake.listings,
         brake_share=settings.brake.share,
+        retention_us=settings.retention.orders_days * 86_400_000_000,
     )
     hub = Hub(store, clock, facts, metrics, rng)
     how = OpenChannel(plugins, Budgets(clock), transports)

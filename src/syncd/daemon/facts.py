@@ -43,6 +43,7 @@ class Facts:
     brake_listings: int = 20
     brake_share: float = 0.05
     brake_window_us: int = 600_000_000
+    retention_us: int = 0  # orders placed so long ago were booked and forgotten; 0 for never
     shops: dict[int, ShopFacts] = field(default_factory=dict)
     skew_us: dict[int, int] = field(default_factory=dict)
     moved_us: dict[int, int] = field(default_factory=dict)

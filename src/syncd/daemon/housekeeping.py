@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -24,6 +25,7 @@ EVERY_SECONDS = 10.0
 HOUR_US = 3_600_000_000
 SET_BACK_US = 5_000_000
 WARN_DAYS = (14, 7, 3, 1)
+SILENCES = ("orders_silent", "writes_silent", "stockout_late", "push_late", "watermark_stands", "doubt_old")
 KEPT_INTENTS_US = 7 * 24 * HOUR_US
 ALARM_KINDS = (
     "brake", "hand_edit", "listing_gone", "listing_not_counted", "row_refused", "unbooked_line", "unreadable",
@@ -44,6 +46,7 @@ class Housekeeping:
     next_full_us: int | None = None
     late: list[str] = field(default_factory=list)
     offset_us: int | None = None
+    doubts: dict[str, int] = field(default_factory=dict)  # shop -> when its oldest doubt could be read back
 
     async def turn(self) -> int:
         """Look once; returns when to look again. `late` names what is late, for readiness."""
@@ -110,6 +113,7 @@ class Housekeeping:
         for row in rows:
             if row.name in names:
                 metrics.order_watermark.labels(row.name).set(row.watermark_us / 1e6)
+        self.doubts = {one["shop"]: one["oldest_doubt_us"] for one in status["per_shop"] if one["oldest_doubt_us"]}
         for each in status["per_shop"]:
             if each["shop"] in names:
                 metrics.doubts.labels(each["shop"]).set(each["doubts"])
@@ -135,27 +139,32 @@ class Housekeeping:
         self, runner: Runner, row: shops.ShopRow, waiting: Mapping[tuple[str, int], Mapping[str, Any]], now_us: int
     ) -> list[str]:
         """Raise and clear the alarms of one shop's silence; returns what is late."""
-        if runner.paused:
-            return []
-        shop = runner.shop
+        shop = None if runner.paused else runner.shop
         found = dict(self._silences(shop, row, waiting, now_us)) if shop is not None else {}
         expiry = self._expiry(row, now_us)
-
-        def keep(conn: Connection) -> None:
-            for kind in ("orders_silent", "writes_silent", "stockout_late", "push_late", "watermark_stands"):
-                if kind in found:
-                    shops.raise_alarm(conn, kind, row.id, "", found[kind], now_us)
-                else:
-                    shops.clear_alarm(conn, kind, row.id, "", now_us)
-            if expiry is not None:
-                days, text = expiry
-                if shops.raise_alarm(conn, "key_expires", row.id, str(days), text, now_us):
-                    log.warning("key_expires", shop=row.name, days=days)
-
-        await self.hub.store.tx(keep)
+        await self.hub.store.tx(partial(self._tell, row=row, found=found, expiry=expiry, now_us=now_us))
+        if runner.paused:
+            return []
         if shop is None:
             return [f"{row.name}: {runner.now_status()}: {runner.text}"]
         return list(found.values())
+
+    @staticmethod
+    def _tell(
+        conn: Connection, row: shops.ShopRow, found: Mapping[str, str], expiry: tuple[int, str] | None, now_us: int
+    ) -> None:
+        """Open the alarms of what is late, close those of what no longer is."""
+        for kind in SILENCES:
+            if kind in found:
+                shops.raise_alarm(conn, kind, row.id, "", found[kind], now_us)
+            else:
+                shops.clear_alarm(conn, kind, row.id, "", now_us)
+        for days in WARN_DAYS:
+            if expiry is not None and expiry[0] == days:
+                if shops.raise_alarm(conn, "key_expires", row.id, str(days), expiry[1], now_us):
+                    log.warning("key_expires", shop=row.name, days=days)
+            else:
+                shops.clear_alarm(conn, "key_expires", row.id, str(days), now_us)
 
     def _silences(
         self, shop: Shop, row: shops.ShopRow, waiting: Mapping[tuple[str, int], Mapping[str, Any]], now_us: int
@@ -172,6 +181,9 @@ class Housekeeping:
                 silent.append(("watermark_stands", f"{name}: order watermark stands still for {stands:.0f} s"))
         if not shop.writes:
             return silent
+        oldest_us = self.doubts.get(name)
+        if oldest_us is not None and (age := (now_us - oldest_us) / 1e6) > limits.doubt_seconds:
+            silent.append(("doubt_old", f"{name}: a write is in doubt for {age:.0f} s beyond its time"))
         for lane, kind, seconds in (
             (Lane.STOCKOUT, "stockout_late", limits.stockout_seconds),
             (Lane.BATCH, "push_late", limits.oldest_push_seconds),

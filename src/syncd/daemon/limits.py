@@ -61,6 +61,8 @@ class Budgets:
                 full = budget.burst if budget.margin >= 1.0 else 0.0
                 bucket = Bucket(budget.per_second, budget.burst, budget.margin, full, self.clock.monotonic())
                 line = self._lines[key] = _Line(bucket)
+            bucket = line.bucket  # a shop whose file changed declares anew
+            bucket.per_second, bucket.burst, bucket.margin = budget.per_second, budget.burst, budget.margin
             for operation in budget.operations:
                 of.setdefault(operation, []).append(line)
         limiter.lines = of

@@ -206,7 +206,7 @@ def settle_call(
             done.count("rejected")
         elif outcome is None:
             if report.unreported is Unreported.UNSURE:
-                _unsure(listing, row, ended_us)
+                _doubt(listing, row, ended_us)
             elif not report.rows:  # nothing at all was said: asking again at once would only repeat it
                 _again_later(conn, listing, ended_us, first=1.0)
             done.count("unreported")
@@ -284,14 +284,6 @@ def _again_later(conn: Connection, listing: ListingRow, now_us: int, *, first: f
     attempts = pairs[0][1].attempts + 1 if pairs and pairs[0][1] is not None else 1
     wait = back_off_seconds(attempts, first=first, longest=3600.0)
     outbox.put_off(conn, [(now_us + int(wait * 1e6), listing.id)])
-
-
-def _unsure(listing: ListingRow, row: IntentRow, ended_us: int) -> None:
-    """The call is over and perhaps took this row. A compare-and-set is harmless to repeat: it is read, not doubted."""
-    if Form(row.form) is Form.COMPARE_AND_SET:
-        put_shown(listing, replace(shown_of(listing), verify=True))
-    else:
-        _doubt(listing, row, ended_us)
 
 
 def _doubt(listing: ListingRow, row: IntentRow, dead_us: int) -> None:

@@ -48,6 +48,10 @@ def shop_counts(conn: Connection) -> Report:
     live: ColumnElement[bool] = literal_column("state <> 'done'")
     counted = (
         ("doubts", select(listing.c.shop_id, func.count()).where(doubtful).group_by(listing.c.shop_id)),
+        (
+            "oldest_doubt_us",
+            select(listing.c.shop_id, func.min(listing.c.doubt_us)).where(doubtful).group_by(listing.c.shop_id),
+        ),
         ("held", select(listing.c.shop_id, func.count()).where(listing.c.held != NOTHING).group_by(listing.c.shop_id)),
         (
             "unbooked_lines",
