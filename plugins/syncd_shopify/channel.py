@@ -148,7 +148,8 @@ class ShopifyChannel(Channel):
             for index in sent
             if index not in told and rows[index].listing in answer.changed
         )
-        unreported = Unreported.UNSURE if answer.applied else Unreported.UNTOUCHED
+        tried_before = any(error.code == "IDEMPOTENCY_PREVIOUS_ATTEMPT_FAILED" for error in answer.errors)
+        unreported = Unreported.UNSURE if answer.applied or tried_before else Unreported.UNTOUCHED
         return WriteReport((*refused, *named, *applied), unreported)
 
     def _raise_for_call(self, answer: SetAnswer) -> None:

@@ -33,7 +33,7 @@ from syncd.daemon.supervisor import Runner
 from syncd.sdk.errors import ChannelError
 from syncd.sdk.files import FilesOpener
 from syncd.sdk.sftp import sftp_opener
-from syncd.store.engine import Store, StoreError
+from syncd.store.engine import Store, StoreError, StoreRefused
 from syncd.store.shops import SecondShop
 from syncd.web.context import WebContext
 from syncd.web.routes import build_app
@@ -41,6 +41,7 @@ from syncd.web.server import CannotListen, serve
 
 log = structlog.get_logger()
 BAD_CONFIGURATION = 78
+STORE_ATTEMPTS = 5
 SWITCH_SECONDS = 0.001
 """The store's thread and the loop hand over to each other often; the default of 5 ms adds up in a stockout's way."""
 
@@ -190,11 +191,19 @@ def run(config_path: Path) -> int:
 
 
 async def _run(config: Config) -> int:
-    try:
-        daemon = await start(config)
-    except StoreError as error:
-        log.error("store_refused", error=str(error))
-        return 1
+    clock = SystemClock()
+    for attempt in range(STORE_ATTEMPTS):
+        try:
+            daemon = await start(config, clock=clock)
+            break
+        except StoreRefused as error:  # a command that found no daemon may hold the store for a moment
+            if attempt + 1 == STORE_ATTEMPTS:
+                log.error("store_refused", error=str(error))
+                return 1
+            await clock.sleep(1.0)
+        except StoreError as error:
+            log.error("store_refused", error=str(error))
+            return 1
     code = 0
     try:
         await daemon.run()

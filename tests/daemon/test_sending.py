@@ -102,20 +102,8 @@ def written(agenda: Agenda) -> list[StockWrite]:
 # -- rows that the report leaves open --------------------------------------------------------------------------------
 
 
-def test_a_compare_and_set_that_may_have_happened_is_read_back_and_not_in_doubt(shelf: Shelf) -> None:
-    desk = Desk(shelf, C)
-    desk.goods(1)
-    desk.sell("m0", 2)
-    agenda = desk.plan()
-    assert written(agenda) == [StockWrite("m0", C, 3, 5)]
-    desk.settle(agenda, WriteReport((), Unreported.UNSURE))
-    row = shelf.row(desk.shop, "m0")
-    assert (row.doubt_us, bool(row.verify)) == (None, True)
-    assert desk.waits("m0")
-
-
-@pytest.mark.parametrize("form", [A, R])
-def test_any_other_write_above_zero_that_may_have_happened_is_in_doubt(shelf: Shelf, form: Form) -> None:
+@pytest.mark.parametrize("form", [A, R, C])
+def test_a_write_above_zero_that_may_have_happened_is_in_doubt(shelf: Shelf, form: Form) -> None:
     desk = Desk(shelf, form)
     desk.goods(1)
     desk.sell("m0", 2)

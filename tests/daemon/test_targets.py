@@ -11,7 +11,7 @@ from syncd.daemon.desk_listings import approve
 from syncd.daemon.facts import ShopFacts
 from syncd.daemon.targets import BRAKE, Refreshed, refresh_skus
 from syncd.model import Lane
-from syncd.store import outbox, stock
+from syncd.store import outbox, reports, stock
 
 from .shelf import Shelf, line, open_shelf
 
@@ -137,3 +137,24 @@ def test_orders_are_never_braked(shelf: Shelf) -> None:
     states = [shelf.state(str(number), line("1", f"k{number}", 3)) for number in range(30)]
     assert shelf.book(shop, *states).refreshed.braked == set()
     assert {shelf.row(shop, f"k{number}").held for number in range(30)} == {""}
+
+
+def test_a_hold_of_the_brake_ends_with_its_cause_and_counts_no_listing_twice(shelf: Shelf) -> None:
+    shop = many(shelf, 30)
+    codes = [f"s{number}" for number in range(30)]
+
+    def hold_back(pieces: int | None) -> Refreshed:
+        shelf.tx(lambda conn: stock.set_rule(conn, "hold_back", 0, 0, pieces))
+        return refresh(shelf, *codes)
+
+    def held() -> int:
+        return sum(shelf.row(shop, f"k{number}").held == BRAKE for number in range(30))
+
+    assert hold_back(500).braked == {shop.id}
+    assert held() == 30
+    assert [row["kind"] for row in shelf.tx(reports.alarm_rows)] == ["brake"]
+    hold_back(None)
+    assert held() == 0
+    assert shelf.tx(reports.alarm_rows) == []
+    hold_back(500)
+    assert "30 of 30 listings" in shelf.tx(reports.alarm_rows)[0]["text"]

@@ -235,8 +235,7 @@ async def test_the_status_counts_everything(filled: Store) -> None:
         "orders_open": 4,
         "unbooked_lines": 1,
         "outbox": [
-            {"shop": "cart", "lane": 0, "count": 1, "oldest_since_us": 20},
-            {"shop": "mall", "lane": 1, "count": 1, "oldest_since_us": 30},
+            {"shop": "mall", "lane": 1, "count": 1, "oldest_since_us": 30},  # what the cart has waits for a person
         ],
         "doubts": 1,
         "oversold_skus": 1,

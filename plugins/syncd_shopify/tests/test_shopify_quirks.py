@@ -39,11 +39,13 @@ async def test_a_day_of_a_shop_ends_right_under_every_setting(
     assert await shop.run(shop.channel.read_stock([A, B, C])) == {A: 40, B: 0, C: 50}
 
 
-async def test_bad_line_fails_all_leaves_its_neighbours_unsure(shop_of: Open, swap: Row, plain: Row) -> None:
+async def test_bad_line_fails_all_without_an_adjustment_group_leaves_its_neighbours_untouched(
+    shop_of: Open, swap: Row, plain: Row
+) -> None:
     shop = shop_of(bad_line="fails_all")
     report = await shop.write(plain(A, 7), swap(B, 49, 8), plain(C, 0))
     assert [(row.index, row.reason) for row in report.rows] == [(1, Reason.STALE)]
-    assert report.unreported is Unreported.UNSURE
+    assert report.unreported is Unreported.UNTOUCHED
     assert [shop.shown(key) for key in (A, B, C)] == [50, 50, 50]
 
 

@@ -70,7 +70,7 @@ async def test_reasons_of_refused_rows(shop_of: Open, swap: Row, plain: Row) -> 
         1: Reason.UNKNOWN_LISTING,
         2: Reason.NOT_WRITABLE,
     }
-    assert report.unreported is Unreported.UNSURE
+    assert report.unreported is Unreported.UNTOUCHED
     assert shop.shown(B) == 50
 
 

@@ -48,15 +48,22 @@ class Facts:
     skew_us: dict[int, int] = field(default_factory=dict)
     moved_us: dict[int, int] = field(default_factory=dict)
     """When own orders last moved the belief of a listing: a read that was out then tells nothing sure."""
-    _emptied: dict[int, tuple[int, int]] = field(default_factory=dict)
+    _emptied: dict[int, tuple[int, frozenset[int]]] = field(default_factory=dict)
 
-    def emptied(self, shop_id: int, listings: int, now_us: int) -> int:
-        """Count listings emptied by something other than orders; returns how many in the running window."""
-        since, count = self._emptied.get(shop_id, (now_us, 0))
+    def emptied(self, shop_id: int, listings: Iterable[int], now_us: int) -> int:
+        """Note listings emptied by something other than orders; returns how many are in the running window."""
+        since, known = self._emptied.get(shop_id, (now_us, frozenset[int]()))
         if now_us - since > self.brake_window_us:
-            since, count = now_us, 0
-        self._emptied[shop_id] = (since, count + listings)
-        return count + listings
+            since, known = now_us, frozenset()
+        known |= set(listings)
+        self._emptied[shop_id] = (since, known)
+        return len(known)
+
+    def refilled(self, shop_id: int, listings: Iterable[int]) -> None:
+        """These listings have stock again."""
+        if shop_id in self._emptied:
+            since, known = self._emptied[shop_id]
+            self._emptied[shop_id] = (since, known - set(listings))
 
     def approved(self, shop_id: int) -> None:
         """A person said that these may be emptied: count anew."""

@@ -18,7 +18,7 @@ from syncd.store import listings as listing_rows
 from syncd.store import outbox, stock
 from syncd.store.listings import ListingRow, Pair, WishRow
 from syncd.store.schema import listing
-from syncd.store.shops import raise_alarm
+from syncd.store.shops import clear_alarm, raise_alarm
 
 BRAKE = "brake"
 
@@ -129,6 +129,7 @@ def refresh_pairs(
     listing_rows.save_targets(conn, targets)
     result.changed = len(targets)
     changed = {listing_id for _, listing_id in targets}
+    _release(conn, facts, [row for row, _ in pairs if row.held == BRAKE and row.target], now_us)
     for shop_id, rows in emptied.items():
         if _brake(conn, facts, shop_id, rows, now_us):
             result.braked.add(shop_id)
@@ -178,12 +179,26 @@ def _wish(wish: WishRow | None, lane: Lane, now_us: int, since_us: int, tick_us:
     return lane, min(due, wish.due_us), since_us if lane is Lane.STOCKOUT else wish.since_us, wish.version + 1
 
 
+def _release(conn: Connection, facts: Facts, rows: Sequence[ListingRow], now_us: int) -> None:
+    """The cause of a hold is gone: these listings have stock again. The last one ends the alarm."""
+    if not rows:
+        return
+    listing_rows.set_fields(conn, [row.id for row in rows], held="")
+    for row in rows:
+        row.held = ""
+        facts.refilled(row.shop_id, (row.id,))
+    for shop_id in {row.shop_id for row in rows}:
+        held = select(listing.c.id).where(listing.c.shop_id == shop_id, listing.c.held == BRAKE).limit(1)
+        if conn.execute(held).first() is None:
+            clear_alarm(conn, BRAKE, shop_id, "", now_us)
+
+
 def _brake(conn: Connection, facts: Facts, shop_id: int, rows: Sequence[ListingRow], now_us: int) -> bool:
     """Hold listings that something other than orders would empty, when they are too many (promise 10).
 
     Counts listings emptied within the brake's window, so that many small changes are caught like one big one.
     """
-    recent = facts.emptied(shop_id, len(rows), now_us)
+    recent = facts.emptied(shop_id, (row.id for row in rows), now_us)
     if recent <= facts.brake_listings:
         return False
     ours = conn.execute(

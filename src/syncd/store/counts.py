@@ -73,7 +73,7 @@ def shop_counts(conn: Connection) -> Report:
 
 
 def outbox_counts(conn: Connection) -> Report:
-    """Per shop and lane: how many wait, and since when the oldest."""
+    """Per shop and lane: how many wait, and since when the oldest. What waits for a person is not counted here."""
     return rows_of(
         conn,
         select(
@@ -83,6 +83,8 @@ def outbox_counts(conn: Connection) -> Report:
             func.min(outbox.c.since_us).label("oldest_since_us"),
         )
         .join(shop, shop.c.id == outbox.c.shop_id)
+        .join(listing, listing.c.id == outbox.c.listing_id)
+        .where(listing.c.held == NOTHING)
         .group_by(shop.c.name, outbox.c.lane)
         .order_by(shop.c.name, outbox.c.lane),
     )
