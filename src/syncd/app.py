@@ -64,7 +64,12 @@ async def start(config: Config, *, clock: Clock | None = None, transports: Trans
     daemon = await _assemble(config, clock or SystemClock(), transports, Notifier())
     token = make_admin_token(config.settings).get_secret_value()
     host, port = config.settings.address
-    daemon.serve_http = partial(serve, web_app(daemon, token), host, port, _listening)
+
+    def listening(host: str, port: int) -> None:
+        log.info("http_listening", address=f"{host}:{port}")
+        daemon.listening.set()
+
+    daemon.serve_http = partial(serve, web_app(daemon, token), host, port, listening)
     return daemon
 
 
@@ -93,10 +98,6 @@ async def _assemble(config: Config, clock: Clock, transports: Transports | None,
 def _reload(shop: ShopConfig) -> ShopConfig:
     """A shop's file as it is now; its keys are read again with it."""
     return load_shop(shop.file)
-
-
-def _listening(host: str, port: int) -> None:
-    log.info("http_listening", address=f"{host}:{port}")
 
 
 def web_app(daemon: Daemon, token: str) -> ASGIApp:

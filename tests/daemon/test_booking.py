@@ -358,3 +358,16 @@ def test_lines_told_apart_from_a_weaker_sources_are_found_again(shelf: Shelf) ->
     assert shelf.book(shop, good).outcomes == {"same": 1}
     shelf.book(shop, shelf.state("1", line("1", "cup", 5, cancelled=1), at=2))
     assert (shelf.numbers("mug"), shelf.numbers("cup")) == ((20, 0, 0), (20, 4, 0))
+
+
+def test_a_line_that_a_weaker_source_named_for_another_listing_is_still_told_apart_later(shelf: Shelf) -> None:
+    shop = shelf.shop("a")
+    shelf.sku("mug", 30)
+    shelf.listing(shop, "mug", "mug", 30)
+    shelf.listing(shop, "pack", "mug", 6, pack=5)
+    mail = shelf.state("1", line("2", "pack", 1), at=1, source=Source.MAIL)
+    shelf.book(shop, mail)
+    assert shelf.numbers("mug") == (30, 5, 0)
+    shelf.book(shop, shelf.state("1", line("0", "mug", 1), at=2))
+    shelf.book(shop, shelf.state("1", line("0", "mug", 1), line("2", "mug", 2), at=3))
+    assert shelf.numbers("mug") == (30, 3, 0)

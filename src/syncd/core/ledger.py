@@ -89,10 +89,10 @@ def counts_now(known: Mapping[str, Counts], state: OrderState, *, replaces: bool
     return {**known, **new}
 
 
-def told_apart(
-    listing_of: Mapping[str, str], state: OrderState, key: Callable[[str], str], *, replaces: bool
-) -> OrderState:
-    """Keep a stronger source's lines apart from the weaker one's that only bear the same names.
+def told_apart(listing_of: Mapping[str, str], state: OrderState, key: Callable[[str], str]) -> OrderState:
+    """Keep a line apart from a known one of another listing that only bears the same name.
+
+    A weaker source may number its lines otherwise, and a shop may put another article into a line.
 
     `listing_of` gives the listing of each known line. A line whose pieces are frozen for another listing keeps
     its name, with no units; the new one is named by its listing too, and so found again in later states.
@@ -102,7 +102,7 @@ def told_apart(
         listing = key(line.listing)
         own = f"{line.line}|{listing}"
         other = listing_of.get(line.line, listing)
-        if own in listing_of or (replaces and other != listing):
+        if own in listing_of or other != listing:
             lines += [replace(line, line=own), LineState(line=line.line, listing=other, ordered=0)]
         else:
             lines.append(line)

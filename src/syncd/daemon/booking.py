@@ -215,7 +215,7 @@ def _book_state(page: _Page, state: OrderState, horizon_us: int) -> str:
             return "older"
         replaces = state.source > known
         listing_of = {name: line.listing for name, line in page.lines.get(row.id, {}).items()}
-        state = ledger.told_apart(listing_of, state, page.shop.key, replaces=replaces)
+        state = ledger.told_apart(listing_of, state, page.shop.key)
         if not replaces and _is_same(page, row, state):
             row.as_of_us, row.seen_us = as_of_us, page.now_us
             _changed(page, row)

@@ -48,6 +48,7 @@ class Daemon:
     serve_http: Callable[[], Coroutine[Any, Any, None]] | None = None
     stop_wake: Wake = field(default_factory=Wake)
     ready: anyio.Event = field(default_factory=anyio.Event)
+    listening: anyio.Event = field(default_factory=anyio.Event)
     beats: dict[str, int] = field(default_factory=dict)
 
     async def run(self, *, signals: bool = True) -> None:
@@ -74,7 +75,9 @@ class Daemon:
         log.info("root_task_ended", task=name)
 
     async def _announce(self) -> None:
-        """Ready once every shop is checked or set aside."""
+        """Ready once every shop is checked or set aside, and the address is ours."""
+        if self.serve_http is not None:
+            await self.listening.wait()
         for runner in self.runners.values():
             await runner.settled.wait()
         await self._look()
