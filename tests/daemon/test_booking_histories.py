@@ -31,13 +31,14 @@ class Twin:
     def __init__(self, runner: asyncio.Runner) -> None:
         self.shelves = [made_shelf(runner) for _ in range(2)]
         self.saved = [sqlite3.connect(":memory:") for _ in self.shelves]
+        self.shops = [dict(shelf.facts.shops) for shelf in self.shelves]
         for shelf, saved in zip(self.shelves, self.saved, strict=True):
             shelf.store._raw.backup(saved)
 
     def again(self, **facts: Any) -> list[Shelf]:
-        for shelf, saved in zip(self.shelves, self.saved, strict=True):
+        for shelf, saved, shops in zip(self.shelves, self.saved, self.shops, strict=True):
             saved.backup(shelf.store._raw)
-            shelf.facts.shops = {one: replace(shop, **facts) for one, shop in shelf.facts.shops.items()}
+            shelf.facts.shops = {one: replace(shop, **facts) for one, shop in shops.items()}
         return self.shelves
 
 
