@@ -371,3 +371,17 @@ def test_a_line_that_a_weaker_source_named_for_another_listing_is_still_told_apa
     shelf.book(shop, shelf.state("1", line("0", "mug", 1), at=2))
     shelf.book(shop, shelf.state("1", line("0", "mug", 1), line("2", "mug", 2), at=3))
     assert shelf.numbers("mug") == (30, 3, 0)
+
+
+def test_an_order_placed_before_what_was_held_to_be_known_is_counted_as_late_and_not_taken_for_a_new_sale(
+    shelf: Shelf,
+) -> None:
+    shop = shelf.shop("a")
+    shelf.sku("mug", 9)
+    shelf.listing(shop, "mug", "mug", 9)
+    shelf.wait(100)
+    in_time = shelf.book(shop, shelf.state("1", line("1", "mug", 1), at=60, placed=60), known=50)
+    late = shelf.book(shop, shelf.state("2", line("1", "mug", 1), at=61, placed=20), known=50)
+    assert (in_time.late, late.late) == (0, 1)
+    assert len(late.new_orders) == 1, "it is booked all the same"
+    assert shelf.numbers("mug") == (9, 2, 0)

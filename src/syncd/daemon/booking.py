@@ -38,6 +38,7 @@ class Booking:
     new_orders: list[int] = field(default_factory=list)
     placed_us: list[int] = field(default_factory=list)
     unbooked: set[str] = field(default_factory=set)
+    late: int = 0  # new orders that were placed before the time up to which all were held to be known
     refreshed: Refreshed = field(default_factory=Refreshed)
 
 
@@ -254,6 +255,7 @@ def _new_order(page: _Page, state: OrderState, as_of_us: int) -> OrderRow:
     page.result.new_orders.append(row.id)
     if state.placed_at is not None:
         page.result.placed_us.append(to_us(state.placed_at))
+        page.result.late += to_us(state.placed_at) < page.watermark_us
     return row
 
 
@@ -377,12 +379,12 @@ def _freeze_line(page: _Page, line: LineRow) -> bool:
 def _note_moves(page: _Page, row: OrderRow, state: OrderState, *, before_us: int, new: bool) -> None:
     """Tell what an order's change did to the numbers on its own shop's pages.
 
-    A new order was accepted when it was placed, and not before what was known; a change came after what was
-    known. Both were there at the latest when the state was read.
+    A new order was accepted when it was placed (without a time: not before what was known); a change came after
+    what was known. Both were there at the latest when the state was read.
     """
     earliest_us, latest_us = before_us, page.latest_us
     if new and row.placed_us is not None:
-        earliest_us, latest_us = max(before_us, row.placed_us), row.placed_us
+        earliest_us = latest_us = row.placed_us
     moves, changed = moves_of(page.shop, page.lines[row.id], state, earliest_us, latest_us, page.latest_us)
     page.moves.extend(moves)
     page.changed_lines.update({line.id: line for line in changed if -line.id not in page.fresh})

@@ -95,7 +95,10 @@ class Intake:
         shops.save_cursor(conn, shop.id, page.cursor)
         for problem in page.problems:
             hub.raise_alarm(conn, "unreadable", shop, problem.where, f"{shop.name}: {problem.where}: {problem.what}")
-        values: dict[str, int] = {"read_us": now_us}
+        if booked.late:
+            text = f"{shop.name}: {booked.late} orders showed up after the time up to which all were held to be known"
+            hub.raise_alarm(conn, "late_orders", shop, "", text)
+        values: dict[str, int] = {"read_us": now_us, "skew_us": hub.facts.skew_us.get(shop.id, 0)}
         found = Found()
         if whole_us is not None:
             margin = hub.facts.margin_us(shop.id)
@@ -110,6 +113,7 @@ class Intake:
         for outcome, count in booked.outcomes.items():
             metrics.order_states.labels(name, outcome).inc(count)
         metrics.orders_ingested.labels(name).inc(len(booked.new_orders))
+        metrics.late_orders.labels(name).inc(booked.late)
         for placed_us in booked.placed_us:
             metrics.order_ingest_seconds.labels(name).observe(max(0.0, (now_us - placed_us) / 1e6))
         metrics.last_success.labels(name, "orders").set(now_us / 1e6)

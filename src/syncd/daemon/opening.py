@@ -76,6 +76,7 @@ async def open_shop(hub: Hub, config: ShopConfig, how: OpenChannel) -> Shop:
     how.budgets.declare(limiter, shop.name, shop.channel, capabilities.budgets)
     facts = facts_of(shop, row, locations, capabilities)
     hub.facts.shops[shop_id] = facts
+    hub.facts.skew_us.setdefault(shop_id, row.skew_us)
     operations = sorted({one for budget in capabilities.budgets for one in budget.operations})
     hub.metrics.shop(shop.name, operations=operations, budgets=operations)
     hub.metrics.unfenced.labels(shop.name).set(not facts.reads_orders)

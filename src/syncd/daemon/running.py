@@ -57,7 +57,7 @@ class Running:
 
     async def _call(self, name: str, make: Callable[[], Awaitable[T]], *, effect: bool = False) -> T:
         began = self.clock.monotonic()
-        outcome = "fault"
+        outcome = ""  # stays so when the call is cancelled: that is nobody's fault
         try:
             with self.clock.limit(self.call_seconds):
                 answer = await make()
@@ -71,9 +71,11 @@ class Running:
             text = f"{name}: no answer within {self.call_seconds:.0f} s"
             raise InDoubt(text) if effect else Unavailable(text) from None
         except Exception as error:  # the wrapper is where a plugin's bug becomes a fault of that shop alone
+            outcome = "fault"
             raise PluginFault(redact(f"{self.shop}: {name} raised {type(error).__name__}: {error}")) from error
         finally:
-            self.metrics.plugin_calls.labels(self.shop, name, outcome).inc()
+            if outcome:
+                self.metrics.plugin_calls.labels(self.shop, name, outcome).inc()
             log.debug("plugin_called", call=name, outcome=outcome, seconds=round(self.clock.monotonic() - began, 3))
 
     async def check(self) -> CheckReport:

@@ -106,7 +106,7 @@ class Metrics:
         self.orders_ingested = counter("syncd_orders_ingested_total", "Orders booked for the first time.", "shop")
         self.order_states = counter("syncd_order_states_total", "Order states read, by use.", "shop", "outcome")
         self.push_items = counter("syncd_push_items_total", "Listings written, by answer.", "shop", "outcome")
-        self.late_orders = counter("syncd_late_orders_total", "Orders that only the slow sweep found.", "shop")
+        self.late_orders = counter("syncd_late_orders_total", "Orders found after the watermark passed them.", "shop")
         self.drift_units = counter("syncd_drift_units_total", "Units by which shops differed from believed.", "shop")
         self.drift_listings = counter(
             "syncd_drift_listings_total", "Listings showing more or less than believed.", "shop", "direction"
