@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from syncd.sdk.channel import Accepted, Channel, Form, Pending, Shipment, StockWrite, Webhook
+from syncd.sdk.channel import Accepted, Carrier, Channel, Form, Pending, Shipment, StockWrite, Webhook
 from syncd.sdk.errors import InDoubt, Throttled, Unavailable
 from syncd.testing.emulator import Fault, FaultKind
 from syncd.testing.fakes import ManualClock, RecordingLimiter, open_channel, run_until
@@ -104,7 +104,7 @@ async def test_a_shipment_takes_the_order_off_the_shelf() -> None:
     shop, channel, clock = opened()
     order = shop.market.buy({"tee": 1})
     assert order is not None
-    await channel.send_shipments([Shipment(order.number, "yamato", "1234", clock.now())])
+    await channel.send_shipments([Shipment(order.number, Carrier.YAMATO, "1234", clock.now())])
     assert order.lines[0].shipped == 1
 
 

@@ -19,6 +19,7 @@ import pluggy
 from syncd.clock import Clock
 from syncd.model import OrderState
 from syncd.sdk.files import FilesOpener
+from syncd.sdk.grants import Grants, MemoryGrants
 from syncd.sdk.http import HttpOpener
 from syncd.sdk.settings import ChannelSettings, ShopSettings
 
@@ -130,7 +131,9 @@ class Capabilities:
     """What a channel can do, as its documents prove it; what is not confirmed is declared as the worse case.
 
     `visibility_seconds`: the longest until an accepted order can be read. `listing_case_sensitive`: False
-    where the shop folds listing keys to lower case.
+    where the shop folds listing keys to lower case. `shipment_rows`: shipments a call. `listing_options`: names of
+    what staff may set on a listing beside its stock, e.g. `lead_time_days`. `signs_in`: a person signs in on a page
+    of the channel (OAuth) before the first call, and again when the grant ends.
     """
 
     quantity: Quantity = Quantity.AVAILABLE
@@ -148,7 +151,10 @@ class Capabilities:
     read_operation: str = ""
     publishes_webhooks: bool = False
     takes_shipments: bool = False
+    shipment_rows: int = 1
     lists_listings: bool = False
+    listing_options: frozenset[str] = frozenset()
+    signs_in: bool = False
     max_quantity: int = 99_999
     listing_case_sensitive: bool = True
 
@@ -256,7 +262,12 @@ class OrderPage:
 
 @dataclass(frozen=True, slots=True)
 class ListingInfo:
-    """One listing as the shop has it. `counted` is False where the shop keeps no stock for it."""
+    """One listing as the shop has it.
+
+    `counted` is False where the shop keeps no stock for it (unlimited, back order). `writable` is False where its
+    stock is not ours to write (held in the mall's own warehouse). `problem` is for a person, e.g. a stock record
+    without an item.
+    """
 
     key: str
     sku: str = ""
@@ -264,6 +275,8 @@ class ListingInfo:
     jan: str = ""
     quantity: int | None = None
     counted: bool = True
+    writable: bool = True
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,15 +288,47 @@ class CheckReport:
     warnings: tuple[str, ...] = ()
 
 
+class Carrier(StrEnum):
+    """Who carries goods (配送会社). Each channel turns it into its own code; OTHER goes by its name."""
+
+    YAMATO = "yamato"
+    SAGAWA = "sagawa"
+    JAPAN_POST = "japan_post"
+    SEINO = "seino"
+    FUKUYAMA = "fukuyama"
+    MEITETSU = "meitetsu"
+    TONAMI = "tonami"
+    SAGAWA_GLOBAL = "sagawa_global"
+    ECOHAI = "ecohai"
+    DHL = "dhl"
+    FEDEX = "fedex"
+    UPS = "ups"
+    USPS = "usps"
+    OTHER = "other"
+
+
 @dataclass(frozen=True, slots=True)
 class Shipment:
-    """Goods of one order that left: carrier by its common name, and the tracking number."""
+    """Goods of one order that left, in one parcel.
+
+    `lines` gives units per order line as the order's state names it; empty means all that is still unshipped.
+    `carrier_name` is what buyers read where the carrier is OTHER.
+    """
 
     order: str
-    carrier: str
+    carrier: Carrier
     tracking: str
     shipped_at: datetime
     lines: Mapping[str, int] = field(default_factory=dict)
+    carrier_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SignInPage:
+    """Where a person signs in, and what to bring back from there (in plain words)."""
+
+    address: str
+    bring_back: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,7 +352,8 @@ class ShopContext:
     """What the core hands a channel: its seams to time, network and the orders it should look at again.
 
     `open_orders` yields the numbers of this shop's orders that still hold stock, oldest first: channels
-    without a change filter read them again. `http` opens the shop's one client, `files` its file server.
+    without a change filter read them again. `http` opens the shop's one client, `files` its file server. `grants`
+    keeps what an authorization server gave us (`sdk/grants.py`).
     """
 
     shop: str
@@ -315,6 +361,7 @@ class ShopContext:
     http: HttpOpener
     files: FilesOpener
     open_orders: Callable[[], Awaitable[Sequence[str]]]
+    grants: Grants = field(default_factory=MemoryGrants)
 
 
 # --- the channel --------------------------------------------------------------------------------------------
@@ -377,6 +424,28 @@ class Channel(ABC):
     async def send_shipments(self, shipments: Sequence[Shipment]) -> WriteReport:
         """Report shipments, answered by index."""
         raise NotImplementedError(f"{self.slug} takes no shipments")
+
+    async def sign_in_page(self) -> SignInPage:
+        """Return where a person gives us the right to work for this shop. No call is made."""
+        raise NotImplementedError(f"{self.slug} needs no sign-in")
+
+    async def sign_in(self, brought_back: str) -> None:
+        """Exchange what the person brought back (a code, or the whole address it stands in) and keep the grant.
+
+        Raises ValueError when it is not what was asked for, SignInRequired when the channel refuses it.
+        """
+        raise NotImplementedError(f"{self.slug} needs no sign-in")
+
+    async def set_listing_options(self, listing: str, options: Mapping[str, str]) -> None:
+        """Set options named in `capabilities.listing_options`; an empty text takes one away.
+
+        Raises ValueError for a value the channel does not allow; the text names it.
+        """
+        raise NotImplementedError(f"{self.slug} has no listing options")
+
+    async def register_webhooks(self, address: str) -> None:
+        """Have the shop push to that address; called at start and daily, so a deleted subscription comes back."""
+        raise NotImplementedError(f"{self.slug} publishes no webhooks")
 
     async def receive(self, webhook: Webhook) -> Hint:
         """Verify a push and say what to read. Raise ValueError when its signature does not hold."""
