@@ -1,0 +1,124 @@
+"""Who may show how many pieces of a SKU in escrow (在庫配分): shares by demand, and how to move between them.
+
+No write is needed after a sale: the others' rights stay valid. So rights move only when a listing has less than
+half of what it should have, or when more is given out than there is; then in the demarcation order (Barbará and
+Garcia-Molina 1991): take back first, give only what is proven free.
+
+Amounts are pieces of one SKU; keys are listings (or shops), in any order: the answer does not depend on it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+LEAST = 1
+
+
+def shares(
+    total: int, weights: Mapping[int, float], caps: Mapping[int, int] | None = None, *, least: int = LEAST
+) -> dict[int, int]:
+    """Divide `total` pieces by weight into whole shares.
+
+    The sum is `total`, or what the caps can take if that is less; no share is above its cap (a shop's own
+    locations) or below 0. While there is enough for all, each gets at least `least`; else the heaviest come first.
+    Weights of 0 or no weight at all divide evenly. A negative total gives nothing.
+    """
+    rooms = {key: total if caps is None else max(0, min(total, caps.get(key, total))) for key in weights}
+    given = dict.fromkeys(weights, 0)
+    order = sorted(weights, key=lambda key: (-weights[key], key))
+    left = _least_first(max(0, total), order, rooms, given, least)
+    open_keys = [key for key in order if given[key] < rooms[key]]
+    while left > 0 and open_keys:
+        left = _pour(left, open_keys, weights, rooms, given)
+        open_keys = [key for key in open_keys if given[key] < rooms[key]]
+    return given
+
+
+def _least_first(left: int, order: list[int], rooms: dict[int, int], given: dict[int, int], least: int) -> int:
+    """A first piece for each while there are enough of them for all; the rest goes by weight."""
+    for _ in range(least):
+        takers = [key for key in order if given[key] < rooms[key]]
+        if left < len(takers):
+            break
+        for key in takers:
+            given[key] += 1
+        left -= len(takers)
+    return left
+
+
+def _pour(
+    left: int, keys: list[int], weights: Mapping[int, float], rooms: dict[int, int], given: dict[int, int]
+) -> int:
+    """One round by weight of what each should have in all, largest remainder first. Gives out at least one piece."""
+    heavy = sum(weights[key] for key in keys)
+    whole = left + sum(given[key] for key in keys)
+    ideal = {key: whole * (weights[key] / heavy if heavy > 0 else 1.0 / len(keys)) for key in keys}
+    short = {key: max(0.0, ideal[key] - given[key]) for key in keys}
+    scale = left / total if (total := sum(short.values())) > left else 1.0
+    rest = left
+    for key in keys:
+        more = min(rest, rooms[key] - given[key], math.floor(short[key] * scale + 1e-9))
+        given[key] += more
+        rest -= more
+    for key in sorted(keys, key=lambda one: (given[one] - ideal[one], -weights[one], one)):
+        if rest and given[key] < rooms[key]:
+            given[key] += 1
+            rest -= 1
+    return rest
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """Rights to move: `take` back from listings at once, `give` what is free now. Both may be empty.
+
+    What was taken is given only after it is proven (R3, R4, R8): ask again then.
+    """
+
+    take: Mapping[int, int] = field(default_factory=dict)
+    give: Mapping[int, int] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.take or self.give)
+
+
+STAY = Transfer()
+
+
+def transfer(total: int, wanted: Mapping[int, int], held: Mapping[int, int]) -> Transfer:
+    """What to move now so that `held` comes to `wanted`; `total` is all that may be out together.
+
+    Nothing moves while every listing holds at least half of what it should and no more is out than `total`.
+    Pieces that nobody holds are given without taking anything back, as soon as somebody is short.
+    """
+    out = sum(held.values())
+    short = [key for key, want in wanted.items() if 2 * held.get(key, 0) < want]
+    if out <= total and not short:
+        return STAY
+    give = _give(total - out, wanted, held)
+    lacking = sum(max(0, wanted[key] - held.get(key, 0) - give.get(key, 0)) for key in short)
+    return Transfer(_take(max(out - total, lacking), wanted, held), give)
+
+
+def _give(free: int, wanted: Mapping[int, int], held: Mapping[int, int]) -> dict[int, int]:
+    """Free pieces to those who lack most of their share, relative to it."""
+    given: dict[int, int] = {}
+    for key in sorted(wanted, key=lambda one: (held.get(one, 0) / wanted[one] if wanted[one] else 1.0, one)):
+        more = min(free, wanted[key] - held.get(key, 0))
+        if more > 0:
+            given[key] = more
+            free -= more
+    return given
+
+
+def _take(wanted_back: int, wanted: Mapping[int, int], held: Mapping[int, int]) -> dict[int, int]:
+    """From those who hold most above their share, never below it."""
+    taken: dict[int, int] = {}
+    over = {key: held[key] - wanted.get(key, 0) for key in held}
+    for key in sorted(over, key=lambda one: (-over[one], one)):
+        back = min(wanted_back, over[key])
+        if back > 0:
+            taken[key] = back
+            wanted_back -= back
+    return taken
