@@ -20,7 +20,7 @@ from starlette.types import ASGIApp
 
 from syncd import telemetry
 from syncd.clock import Clock, SystemClock
-from syncd.config import Config, ConfigError, ShopConfig, load, make_admin_token
+from syncd.config import Config, ConfigError, Problem, ShopConfig, encryption_keys, load, make_admin_token
 from syncd.config.files import load_shop
 from syncd.daemon.building import DATABASE, build, prepare
 from syncd.daemon.hub import Shop
@@ -35,6 +35,7 @@ from syncd.sdk.files import FilesOpener
 from syncd.sdk.sftp import sftp_opener
 from syncd.store.engine import Store, StoreError, StoreRefused
 from syncd.store.shops import SecondShop
+from syncd.store.vault import Vault, new_key
 from syncd.web.context import WebContext
 from syncd.web.routes import build_app
 from syncd.web.server import CannotListen, serve
@@ -75,6 +76,7 @@ async def start(config: Config, *, clock: Clock | None = None, transports: Trans
 
 async def _assemble(config: Config, clock: Clock, transports: Transports | None, notifier: Notifier) -> Daemon:
     config.settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    vault = _vault(config)
     store = Store.open(config.settings.state_dir / DATABASE, clock=clock)
     try:
         daemon = build(
@@ -85,6 +87,7 @@ async def _assemble(config: Config, clock: Clock, transports: Transports | None,
             transports=transports or RealNetwork(clock),
             rng=SystemRandom(),  # jitter and ids of calls
             notifier=notifier,
+            vault=vault,
         )
         for runner in daemon.runners.values():
             runner.reload = _reload
@@ -93,6 +96,14 @@ async def _assemble(config: Config, clock: Clock, transports: Transports | None,
         await store.aclose()
         raise
     return daemon
+
+
+def _vault(config: Config) -> Vault:
+    """What seals the grants. Raises ConfigError for a key that cannot be used."""
+    try:
+        return Vault(encryption_keys(config.settings, new_key()))
+    except ValueError as error:  # SecretError is one
+        raise ConfigError([Problem(file=config.file, key="keys.encryption", text=str(error))]) from None
 
 
 def _reload(shop: ShopConfig) -> ShopConfig:
@@ -205,6 +216,9 @@ async def _run(config: Config) -> int:
         except StoreError as error:
             log.error("store_refused", error=str(error))
             return 1
+        except ConfigError as error:
+            log.error("configuration_refused", error=str(error))
+            return BAD_CONFIGURATION
     code = 0
     try:
         await daemon.run()

@@ -29,13 +29,15 @@ def test_every_line_of_the_sample_uncommented_gives_the_defaults_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "admin-token").write_text("a-token-for-the-test")
+    (tmp_path / "store-key").write_text("a-key-for-the-test")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     (tmp_path / "shops.d").mkdir()
     (tmp_path / "syncd.toml").write_text(re.sub(r"(?m)^#(?=[a-z_]+ = )", "", sample()), encoding="utf-8")
     settings = load(tmp_path / "syncd.toml").settings
     assert settings.admin_token is not None
+    assert settings.keys.encryption is not None
     assert settings.model_fields_set == set(Settings.model_fields)
-    default = Settings(shops_dir=tmp_path / "shops.d", admin_token=settings.admin_token)
+    default = Settings(shops_dir=tmp_path / "shops.d", admin_token=settings.admin_token, keys=settings.keys)
     assert settings == default
 
 

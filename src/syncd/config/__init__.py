@@ -13,6 +13,7 @@ from syncd.config.files import (
     channel_settings,
     load,
 )
+from syncd.config.keys import encryption_keys
 from syncd.config.samples import sample, schema, settings_page, shop_schema
 from syncd.config.settings import LogFormat, LogLevel, Settings
 from syncd.config.token import admin_token, make_admin_token
@@ -28,6 +29,7 @@ __all__ = [
     "ShopProblem",
     "admin_token",
     "channel_settings",
+    "encryption_keys",
     "load",
     "make_admin_token",
     "sample",

@@ -147,6 +147,20 @@ class Retention(Table):
     )
 
 
+class Keys(Table):
+    """What seals the grants (OAuth tokens) in the store."""
+
+    encryption: Annotated[Secret, SECRET_SCHEMA] | None = Field(
+        None,
+        description=(
+            "Key that seals tokens in the store: 32 random bytes in base64 (openssl rand -base64 32). To replace it, "
+            "put the new key on a line above the old one and restart; then take the old line out. Made in "
+            "state_dir/store.key at the first start if not set; a backup of the store is of use only with its key."
+        ),
+        examples=[{"credential": "store-key"}],
+    )
+
+
 class Plugins(Table):
     """Which plugins may be loaded."""
 
@@ -178,6 +192,7 @@ class Settings(Table):
     stop: Stop = Field(default_factory=Stop)
     log: Log = Field(default_factory=Log)
     retention: Retention = Field(default_factory=Retention)
+    keys: Keys = Field(default_factory=Keys)
     plugins: Plugins = Field(default_factory=Plugins)
 
     @property

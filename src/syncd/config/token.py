@@ -35,14 +35,14 @@ def make_admin_token(settings: Settings) -> SecretStr:
     found = admin_token(settings)
     if found is not None:
         return found
-    _write_once(settings.state_dir / TOKEN_FILE, secrets.token_urlsafe(TOKEN_BYTES))
+    write_once(settings.state_dir / TOKEN_FILE, secrets.token_urlsafe(TOKEN_BYTES))
     made = admin_token(settings)
     if made is None:
         raise SecretError(f"{settings.state_dir / TOKEN_FILE} vanished while it was made")
     return made
 
 
-def _write_once(path: Path, text: str) -> None:
+def write_once(path: Path, text: str) -> None:
     """Write a whole new file that survives a power cut; another process that was first wins."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:

@@ -13,6 +13,7 @@ from syncd import __version__
 from syncd.clock import Clock
 from syncd.config import Config
 from syncd.daemon.facts import Facts
+from syncd.daemon.grants import KeptGrants
 from syncd.daemon.housekeeping import ALARM_KINDS, Housekeeping
 from syncd.daemon.hub import Hub
 from syncd.daemon.life import Daemon
@@ -25,6 +26,7 @@ from syncd.store import shops
 from syncd.store.engine import Store
 from syncd.store.lock import forget_restored
 from syncd.store.schema import listing
+from syncd.store.vault import Vault
 from syncd.telemetry import Metrics
 
 log = structlog.get_logger()
@@ -40,8 +42,9 @@ def build(
     transports: Transports,
     rng: Random,
     notifier: Notifier | None = None,
+    vault: Vault | None = None,
 ) -> Daemon:
-    """Put a daemon together over an open store. Nothing runs yet."""
+    """Put a daemon together over an open store. Nothing runs yet. Without a vault, grants end with the process."""
     settings = config.settings
     metrics = Metrics(version=__version__, clock=clock)
     metrics.alarm_kinds(ALARM_KINDS)
@@ -53,7 +56,7 @@ def build(
         retention_us=settings.retention.orders_days * 86_400_000_000,
     )
     hub = Hub(store, clock, facts, metrics, rng)
-    how = OpenChannel(plugins, Budgets(clock), transports)
+    how = OpenChannel(plugins, Budgets(clock), transports, KeptGrants(store, clock, vault or Vault.passing()))
     names = tuple(one.name for one in config.shops) + tuple(one.shop for one in config.problems)
     runners = {one.name: Runner(hub, one, how, names) for one in config.shops}
     for runner in runners.values():
@@ -95,6 +98,7 @@ async def prepare(daemon: Daemon) -> None:
 
     restored = store.restored
     paused = await store.tx(look)
+    await daemon.how.grants.reseal()
     if restored:
         log.warning("backup_restored", what="every shop is read back before it is raised")
     for name, runner in daemon.runners.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from random import Random
 
@@ -13,6 +14,7 @@ from sqlalchemy import Connection
 from syncd.clock import Clock, Wake
 from syncd.core.retry import CLOSED_CIRCUIT, Circuit
 from syncd.daemon.facts import Facts, ShopFacts
+from syncd.daemon.grants import ShopGrants
 from syncd.daemon.limits import ShopLimiter
 from syncd.daemon.running import Running
 from syncd.daemon.targets import Refreshed
@@ -22,7 +24,7 @@ from syncd.sdk.errors import ChannelError, Closed, SignInRequired, Throttled
 from syncd.sdk.settings import Writes
 from syncd.store.engine import Store
 from syncd.store.shops import clear_alarm, raise_alarm
-from syncd.telemetry import Metrics
+from syncd.telemetry import Metrics, redact
 
 log = structlog.get_logger()
 CLOSED_SECONDS = 300.0
@@ -52,6 +54,8 @@ class Shop:
     limiter: ShopLimiter
     poll_seconds: float
     reconcile_seconds: float
+    grants: ShopGrants | None = None
+    key_told: datetime | None = None  # the key's end as the newest check told it
     status: Status = Status.LOADED
     intake_wake: Wake = field(default_factory=Wake)
     write_wake: Wake = field(default_factory=Wake)
@@ -71,6 +75,12 @@ class Shop:
     def writes(self) -> bool:
         """Whether stock is really written, and what was read acknowledged."""
         return self.facts.writes is Writes.ON
+
+    @property
+    def key_ends(self) -> datetime | None:
+        """When this shop's key dies: the end that its check told, or of the sign-in it lives on, whichever is first."""
+        ends = (self.key_told, None if self.grants is None else self.grants.signed_in_until)
+        return min((end for end in ends if end is not None), default=None)
 
     def wake_all(self) -> None:
         for wake in (self.intake_wake, self.write_wake, self.reconcile_wake):
@@ -102,7 +112,7 @@ class Hub:
 
     def raise_alarm(self, conn: Connection, kind: str, shop: Shop | None, subject: str, text: str) -> None:
         """Open or repeat an alarm; the first time it is logged. In a transaction."""
-        shop_id = None if shop is None else shop.id
+        shop_id, text = None if shop is None else shop.id, redact(text)
         if raise_alarm(conn, kind, shop_id, subject, text, self.clock.now_us()):
             log.warning("alarm_raised", kind=kind, shop=None if shop is None else shop.name, text=text)
 

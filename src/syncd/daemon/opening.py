@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from syncd.config import ConfigError, ShopConfig, ShopProblem, channel_settings
 from syncd.daemon.facts import ShopFacts
+from syncd.daemon.grants import KeptGrants, ShopGrants
 from syncd.daemon.hub import Hub, Shop
 from syncd.daemon.limits import Budgets, ShopLimiter
 from syncd.daemon.plugins import Plugins
@@ -34,11 +35,12 @@ class Transports(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OpenChannel:
-    """How channels are built: known plugins, shared budgets, the seam to the network."""
+    """How channels are built: known plugins, shared budgets, the seam to the network, kept grants."""
 
     plugins: Plugins
     budgets: Budgets
     transports: Transports
+    grants: KeptGrants
 
 
 async def open_shop(hub: Hub, config: ShopConfig, how: OpenChannel) -> Shop:
@@ -65,12 +67,14 @@ async def open_shop(hub: Hub, config: ShopConfig, how: OpenChannel) -> Shop:
     async def open_orders() -> Sequence[str]:
         return await hub.store.tx(lambda conn: order_rows.open_numbers(conn, shop_id))
 
+    grants = how.grants.of(shop.name, shop.channel)
     context = ShopContext(
         shop=shop.name,
         clock=hub.clock,
         http=_opener(hub, shop, shop_id, limiter, how.transports),
         files=how.transports.files(shop.name),
         open_orders=open_orders,
+        grants=grants,
     )
     channel, capabilities = _built(config, channel_type, settings, context)
     how.budgets.declare(limiter, shop.name, shop.channel, capabilities.budgets)
@@ -80,7 +84,7 @@ async def open_shop(hub: Hub, config: ShopConfig, how: OpenChannel) -> Shop:
     operations = sorted({one for budget in capabilities.budgets for one in budget.operations})
     hub.metrics.shop(shop.name, operations=operations, budgets=operations)
     hub.metrics.unfenced.labels(shop.name).set(not facts.reads_orders)
-    return _shop(hub, shop, channel, capabilities, facts, limiter)
+    return _shop(hub, shop, channel, capabilities, facts, limiter, grants)
 
 
 def _refused(config: ShopConfig, text: str) -> ConfigError:
@@ -122,8 +126,9 @@ def _nonsense(given: object) -> str:
 
 
 def _shop(
-    hub: Hub, shop: ShopSettings, channel: Channel, capabilities: Capabilities, facts: ShopFacts, limiter: ShopLimiter
-) -> Shop:
+    hub: Hub, shop: ShopSettings, channel: Channel, capabilities: Capabilities, facts: ShopFacts,
+    limiter: ShopLimiter, grants: ShopGrants,
+) -> Shop:  # fmt: skip
     return Shop(
         facts=facts,
         channel=shop.channel,
@@ -132,6 +137,7 @@ def _shop(
         limiter=limiter,
         poll_seconds=shop.poll_seconds or capabilities.poll_seconds,
         reconcile_seconds=shop.reconcile_seconds,
+        grants=grants,
     )
 
 

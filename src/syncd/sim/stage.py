@@ -27,6 +27,7 @@ from syncd.sdk.files import FilesAddress, FilesOpener, RemoteFiles
 from syncd.sdk.settings import ShopSettings
 from syncd.store import listings, shops, stock
 from syncd.store.engine import Store
+from syncd.store.vault import Vault
 from syncd.testing.emulator import Emulator, EmulatorTransport, HttpEmulator
 from syncd.testing.memory import MemoryChannel
 from syncd.testing.world import World
@@ -85,6 +86,7 @@ class Stage:
         settings: Mapping[str, Any] | None = None,
         channels: Mapping[str, type[Channel]] | None = None,
         fill: bool = True,
+        vault: Vault | None = None,
     ) -> Stage:
         """Build the stage. Without a store, one in memory, inline. `fill` writes the world's catalogue into it."""
         store = store or Store.open(None, clock=clock, inline=True)
@@ -94,7 +96,7 @@ class Stage:
         found = Plugins({**plugins.channels, MemoryChannel.slug: MemoryChannel, **(channels or {})}, plugins.found)
         transports = InProcess({name: part.emulator for name, part in parts.items()})
         rng = Random(seed)  # noqa: S311  # chance of a simulation
-        daemon = build(config, store, clock=clock, plugins=found, transports=transports, rng=rng)
+        daemon = build(config, store, clock=clock, plugins=found, transports=transports, rng=rng, vault=vault)
         if fill:
             await store.tx(lambda conn: fill_store(conn, world, parts, clock.now_us()))
         await prepare(daemon)

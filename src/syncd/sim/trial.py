@@ -26,6 +26,7 @@ from syncd.sim.loop import VirtualClock, run_virtual
 from syncd.sim.reckoning import books
 from syncd.sim.stage import Part, Stage
 from syncd.store.engine import Store
+from syncd.store.vault import Vault
 from syncd.testing.memory import MemoryShop
 from syncd.testing.world import TruthOrder, World
 
@@ -66,6 +67,7 @@ class Trial:
     stage: Stage | None = None
     task: asyncio.Task[None] | None = None
     dead: bool = False
+    vault: Vault = field(default_factory=Vault.passing)
 
     @classmethod
     @asynccontextmanager
@@ -111,7 +113,7 @@ class Trial:
         settings = {"batch": {"every_seconds": BATCH_SECONDS}, **self.settings}
         self.stage = await Stage.open(
             self.world, self.parts, self.clock, store=self.store, settings=settings, channels=self.channels,
-            fill=not known,
+            fill=not known, vault=self.vault,
         )  # fmt: skip
         self.task = asyncio.get_running_loop().create_task(self.stage.daemon.run(signals=False))
         if ready:

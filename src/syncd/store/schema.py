@@ -2,7 +2,7 @@
 
 sku ── part (bundles)            shop ── listing ── outbox (wishes)     orders ── order_line
  └── balance per location         └── intent ── intent_row (calls)                 └── entry (append-only)
-rule (scopes)   alarm   audit   meta
+rule (scopes)   grant   alarm   audit   meta
 """
 
 from __future__ import annotations
@@ -266,6 +266,16 @@ intent_row = _table(
     _int("live", 1),
     _partial("uq_intent_row_live", "listing_id", where="live = 1 AND quantity <> 0", unique=True),
     _partial("ix_intent_row_listing", "listing_id", where="live = 1"),
+)
+
+grant = _table(  # what an authorization server gave us; all but the times is encrypted
+    "grant",
+    Column("channel", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    _text("sealed", None),
+    _int("ends_us", null=True),  # the access token's end
+    _int("signed_in_until_us", null=True),  # a person must sign in again by then
+    _int("saved_us"),
 )
 
 alarm = _table(

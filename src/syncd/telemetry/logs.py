@@ -33,7 +33,11 @@ QUIET = (
     "uvicorn", "uvicorn.error", "uvicorn.access", "asyncssh", "httpx", "httpcore", "sqlalchemy", "alembic", "aiosqlite",
 )  # fmt: skip
 
+KEPT_TURNS = 4
+
 _secrets: tuple[str, ...] = ()
+_lasting: frozenset[str] = frozenset()
+_turning: dict[str, tuple[str, ...]] = {}
 
 
 def register_secret(value: SecretStr | str) -> None:
@@ -41,14 +45,35 @@ def register_secret(value: SecretStr | str) -> None:
 
     Shorter than 4 characters is not masked. Of a key in several lines each long line is masked too.
     """
-    global _secrets  # one handler, one process: a secret is secret everywhere
+    global _lasting  # one handler, one process: a secret is secret everywhere
+    _lasting |= _shown_as(value)
+    _sort_out()
+
+
+def register_turning_secret(place: str, value: SecretStr | str) -> None:
+    """Mask a secret that is replaced again and again, such as a token: only the newest few of a place are kept."""
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    known = _turning.get(place, ())
+    if text not in known:
+        _turning[place] = (*known, text)[-KEPT_TURNS:]
+        _sort_out()
+
+
+def _sort_out() -> None:
+    """Longest first: a secret that begins like another must not leave its tail."""
+    global _secrets
+    turning = (form for place in _turning.values() for text in place for form in _shown_as(text))
+    _secrets = tuple(sorted({*_lasting, *turning}, key=lambda form: (-len(form), form)))
+
+
+def _shown_as(value: SecretStr | str) -> set[str]:
+    """Every form in which a secret may stand in a line."""
     text = value.get_secret_value() if isinstance(value, SecretStr) else value
     lines = [line.strip() for line in text.splitlines()] if "\n" in text else []
     forms = {form for line in lines if len(line) >= SHORTEST_SECRET_LINE for form in _forms(line)}
     if len(text) >= SHORTEST_SECRET:
         forms |= _forms(text)
-    # Longest first: a secret that begins like another must not leave its tail.
-    _secrets = tuple(sorted({*_secrets, *forms}, key=lambda form: (-len(form), form)))
+    return forms
 
 
 def _forms(text: str) -> set[str]:

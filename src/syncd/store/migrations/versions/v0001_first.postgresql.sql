@@ -7,6 +7,16 @@ CREATE TABLE audit (
   CONSTRAINT pk_audit PRIMARY KEY (id)
 )
 
+CREATE TABLE "grant" (
+  channel TEXT NOT NULL,
+  name TEXT NOT NULL,
+  sealed TEXT NOT NULL,
+  ends_us BIGINT,
+  signed_in_until_us BIGINT,
+  saved_us BIGINT NOT NULL,
+  CONSTRAINT pk_grant PRIMARY KEY (channel, name)
+)
+
 CREATE TABLE location (
   id BIGSERIAL NOT NULL,
   name TEXT NOT NULL,

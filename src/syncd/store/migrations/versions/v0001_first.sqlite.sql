@@ -8,6 +8,17 @@ CREATE TABLE audit (
 )
  STRICT
 
+CREATE TABLE grant (
+  channel TEXT NOT NULL,
+  name TEXT NOT NULL,
+  sealed TEXT NOT NULL,
+  ends_us INTEGER,
+  signed_in_until_us INTEGER,
+  saved_us INTEGER NOT NULL,
+  CONSTRAINT pk_grant PRIMARY KEY (channel, name)
+)
+ STRICT
+
 CREATE TABLE location (
   id INTEGER NOT NULL,
   name TEXT NOT NULL,
