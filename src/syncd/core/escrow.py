@@ -166,7 +166,7 @@ def lost(have: Exposure, dead_us: int) -> Exposure:
 
 
 def read(have: Exposure, number: int, began_us: int, ended_us: int) -> Exposure:
-    """The page showed `number` during a read with no write under way.
+    """The page showed `number` during a read, while no write was under way and nothing that came back was booked.
 
     Ends a limbo when the read began after the dead time (R8); a first proof of an unknown listing (R11). Showing
     more than the bound, a hand raised it: the bound follows at once. A proof that already waits is kept, since one
