@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from syncd.clock import Clock
 from syncd.daemon.facts import Facts, ShopFacts
+from syncd.daemon.grants import KeptGrants
 from syncd.daemon.hub import Hub, Shop
 from syncd.daemon.limits import Budgets
 from syncd.daemon.running import Running
@@ -15,6 +16,7 @@ from syncd.sdk.channel import Capabilities, Channel, CheckReport, Cursor, OrderP
 from syncd.sdk.settings import ChannelSettings, Writes
 from syncd.store import shops, stock
 from syncd.store.engine import Store
+from syncd.store.vault import Vault
 from syncd.telemetry import Metrics
 
 
@@ -58,6 +60,7 @@ async def shop_of(hub: Hub, name: str, channel: Channel) -> Shop:
     facts = hub.facts.shops[row.id] = facts_of(row.id, name, places["main"])
     running = Running(name, channel, hub.clock, hub.metrics)
     limiter = Budgets(hub.clock).limiter()
-    shop = Shop(facts, row.channel, running, channel.capabilities, limiter, poll_seconds=60, reconcile_seconds=3600)
+    grants = KeptGrants(hub.store, hub.clock, Vault.passing()).of(name, row.channel)
+    shop = Shop(facts, row.channel, running, channel.capabilities, limiter, 60, 3600, grants)
     hub.shops[row.id] = shop
     return shop

@@ -295,3 +295,24 @@ def test_config_show_prints_no_pasted_secret(cli: Cli) -> None:
 def test_the_sample_is_the_one_of_etc_and_the_schema_is_json(cli: Cli) -> None:
     assert cli("config", "sample").stdout.strip().startswith("# Settings of syncd")
     assert set(json.loads(cli("config", "schema").stdout)) == {"syncd.toml", "shop"}
+
+
+def test_a_sign_in_shows_the_page_and_sends_what_is_typed(cli: Cli, api: FakeApi) -> None:
+    path = "/shops/rakuten-main/sign-in"
+    page = {"shop": "rakuten-main", "address": "https://signin.example/?a=1", "bring_back": "the whole address"}
+    api.answers[path] = (200, page)
+    result = cli("shops", "sign-in", "rakuten-main", typed="https://here.example/?code=canary-1\n")
+    assert result.exit_code == 0
+    assert "https://signin.example/?a=1" in result.stderr
+    assert "bring back the whole address" in result.stderr
+    assert result.stdout == "rakuten-main: signed in; syncd shops shows when it runs\n"
+    assert [(one.path, one.body) for one in api.changes()] == [
+        (path, {"brought_back": "https://here.example/?code=canary-1"})
+    ]
+
+
+def test_a_sign_in_without_an_answer_changes_nothing(cli: Cli, api: FakeApi) -> None:
+    page = {"shop": "rakuten-main", "address": "https://signin.example/", "bring_back": "the whole address"}
+    api.answers["/shops/rakuten-main/sign-in"] = (200, page)
+    assert cli("shops", "sign-in", "rakuten-main", typed="").exit_code == 1
+    assert api.changes() == []

@@ -11,7 +11,6 @@ import pytest
 from syncd.daemon.housekeeping import Housekeeping, next_time_us
 from syncd.model import from_us, to_us
 from syncd.sim.trial import Trial, virtual
-from syncd.store import shops
 from syncd.testing.emulator import Fault, FaultKind
 
 MALLS: dict[str, dict[str, Any]] = {"a": {}, "b": {}}
@@ -173,14 +172,10 @@ async def test_oversold_goods_are_alarmed_until_there_are_enough_again() -> None
 
 async def days_left(trial: Trial, days: float | None) -> None:
     """What the last check said of the key of shop b; then housekeeping looks."""
-    expires = None if days is None else trial.clock.now_us() + int(days * 86_400e6)
-
-    def told(conn: Any) -> None:
-        row = shops.shop_named(conn, "b")
-        assert row is not None
-        shops.set_shop(conn, row.id, key_expires_us=expires)
-
-    await trial.store.tx(told)
+    assert trial.stage is not None
+    shop = trial.stage.daemon.runners["b"].shop
+    assert shop is not None
+    shop.key_told = None if days is None else trial.clock.now() + timedelta(days=days)
     await keeping(trial).turn()
 
 
@@ -200,6 +195,27 @@ async def test_the_end_of_a_key_is_told_14_7_3_and_1_days_before() -> None:
             query = "SELECT subject FROM alarm WHERE kind = 'key_expires' ORDER BY id"
             told += [(left, row[0]) for row in (await trial.rows(query))[len(before) :]]
         assert told == [(13.9, "14"), (6.9, "7"), (2.9, "3"), (0.9, "1")]
+
+
+@virtual
+async def test_a_key_that_has_died_says_so() -> None:
+    async with Trial.of(MALLS, GOODS) as trial:
+        await days_left(trial, -1)
+        [(text,)] = await trial.rows("SELECT text FROM alarm WHERE kind = 'key_expires'")
+        assert text.startswith("b: its key ended on 2026-11-20")
+
+
+@virtual
+async def test_the_end_of_a_key_is_a_metric_from_the_start_of_the_daemon() -> None:
+    async with Trial.of(MALLS, GOODS) as trial:
+        await days_left(trial, 5)
+        await trial.kill()
+        trial.mall("b").key_works = False
+        await trial.start()
+        assert trial.stage is not None
+        body, _ = trial.stage.daemon.hub.metrics.render()
+        [line] = [one for one in body.decode().splitlines() if one.startswith('syncd_credential_expiry_days{shop="b"}')]
+        assert 4.9 < float(line.split()[-1]) < 5
 
 
 @virtual

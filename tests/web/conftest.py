@@ -14,15 +14,19 @@ from sqlalchemy import Connection
 
 from syncd.daemon.booking import book_page
 from syncd.daemon.desk import Desk
+from syncd.daemon.desk_answers import Refused
 from syncd.daemon.facts import Facts, ShopFacts
+from syncd.daemon.grants import KeptGrants
 from syncd.daemon.hub import Hub, Shop, Status
 from syncd.daemon.limits import Budgets
 from syncd.daemon.plugins import PluginStatus
 from syncd.daemon.running import Running
 from syncd.model import LineState, OrderState
+from syncd.sdk.channel import SignInPage
 from syncd.sdk.settings import ShopSettings, Writes
 from syncd.store import shops, stock
 from syncd.store.engine import Store
+from syncd.store.vault import Vault
 from syncd.telemetry import Metrics
 from syncd.testing.fakes import ManualClock, open_channel
 from syncd.testing.memory import MemoryChannel, MemoryShop
@@ -107,6 +111,7 @@ def _shop(hub: Hub, world: World, name: str) -> Shop:
         limiter=Budgets(hub.clock).limiter(),
         poll_seconds=60.0,
         reconcile_seconds=3600.0,
+        grants=KeptGrants(hub.store, hub.clock, Vault.passing()).of(name, "memory"),
     )
     shop.status = Status.RUNNING
     hub.shops[shop.id], hub.facts.shops[shop.id] = shop, facts
@@ -137,12 +142,21 @@ async def site() -> AsyncIterator[Site]:
         asked.append(("backup", str(path)))
         return 4096
 
+    async def page(name: str) -> SignInPage:
+        asked.append(("sign_in_page", name))
+        return SignInPage("https://signin.example/authorize", "the whole address")
+
+    async def sign_in(name: str, brought_back: str) -> None:
+        if "code=" not in brought_back:
+            raise Refused("there is no code in it", "brought_back")
+        asked.append(("sign_in", name))
+
     settings = {name: ShopSettings(name=name, channel="memory") for name in ("shop-a", "shop-b")}
     context = WebContext(
         hub=hub,
         desk=Desk(hub),
         token=TokenVerifier(TOKEN),
-        actions=ShopActions(asks("start"), asks("pause"), asks("resume"), asks("full_sync")),
+        actions=ShopActions(asks("start"), asks("pause"), asks("resume"), asks("full_sync"), page, sign_in),
         backup=backup,
         version="1.2.3",
         started_us=clock.now_us(),

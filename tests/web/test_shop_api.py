@@ -192,3 +192,17 @@ def test_quantiles_are_interpolated_and_cut_at_the_last_bound() -> None:
     assert quantiles(rows, 0.7) == {"p70": 1.5}
     assert quantiles([], 0.5) == {"p50": None}
     assert quantiles([(1.0, 0.0)], 0.5) == {"p50": None}
+
+
+async def test_a_person_signs_in_over_the_api_and_what_was_brought_back_is_kept_nowhere(site: Any) -> None:
+    page = await site.get("/shops/shop-a/sign-in")
+    assert page == {
+        "shop": "shop-a", "address": "https://signin.example/authorize", "bring_back": "the whole address",
+    }  # fmt: skip
+    refused = await site.post("/shops/shop-a/sign-in", {"brought_back": "https://here.example/?error=x"}, 422)
+    assert refused == {"error": "there is no code in it", "where": "brought_back"}
+    await site.post("/shops/shop-a/sign-in", {"brought_back": "https://here.example/?code=canary-99"})
+    assert site.asked == [("sign_in_page", "shop-a"), ("sign_in", "shop-a")]
+    trail = (await site.get("/audit"))["items"]
+    assert [(one["who"], one["action"]) for one in trail] == [("api:mika", "shop_sign_in")]
+    assert "canary" not in str(trail)

@@ -46,6 +46,24 @@ shops.add_command(_verb("pause", "Stop reading and writing SHOP; changes are kep
 shops.add_command(_verb("resume", "Go on with SHOP after a pause.", "resumed"))
 
 
+@shops.command("sign-in")
+@click.argument("shop")
+@connected
+async def sign_in(here: Here, session: Session, shop: str) -> None:
+    """Sign in for SHOP on its channel's page; it goes on at once, and so do others of the same sign-in.
+
+    Asks for what the page gives; it is read from standard input, never from an argument.
+    """
+    await known_shop(session, shop)
+    path = f"/shops/{part(shop)}/sign-in"
+    page = await session.get(path)
+    here.screen.warn(f"Open this address in a browser and sign in:\n\n  {page['address']}\n")
+    here.screen.warn(f"Then bring back {page['bring_back']}.")
+    brought_back = click.prompt("Brought back", err=True, prompt_suffix=": ")
+    answer = await session.post(path, {"brought_back": brought_back})
+    here.screen.answer(answer, f"{shop}: signed in; syncd shops shows when it runs")
+
+
 @click.command()
 @click.argument("shop")
 @click.argument("listing", required=False)

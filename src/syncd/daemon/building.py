@@ -21,7 +21,9 @@ from syncd.daemon.limits import Budgets
 from syncd.daemon.notify import Notifier
 from syncd.daemon.opening import OpenChannel, Transports
 from syncd.daemon.plugins import Plugins
+from syncd.daemon.signing_in import SignIns
 from syncd.daemon.supervisor import Runner
+from syncd.model import from_us
 from syncd.store import shops
 from syncd.store.engine import Store
 from syncd.store.lock import forget_restored
@@ -62,7 +64,17 @@ def build(
     for runner in runners.values():
         metrics.shop(runner.name)
     housekeeping = Housekeeping(hub, settings, runners, lambda: _disk(settings.state_dir))
-    return Daemon(config, hub, runners, plugins, how, housekeeping, notifier or Notifier({}), clock.now())
+    return Daemon(
+        config,
+        hub,
+        runners,
+        plugins,
+        how,
+        housekeeping,
+        notifier or Notifier({}),
+        clock.now(),
+        SignIns(hub, how, runners),
+    )
 
 
 def _disk(state_dir: Path) -> tuple[int, int]:
@@ -78,7 +90,7 @@ async def prepare(daemon: Daemon) -> None:
     """Before any loop: who is paused, and whether the store is a restored backup (then nothing is believed)."""
     store = daemon.hub.store
 
-    def look(conn: Connection) -> dict[str, int]:
+    def look(conn: Connection) -> list[shops.ShopRow]:
         if store.restored:
             conn.execute(
                 update(listing).values(
@@ -94,15 +106,18 @@ async def prepare(daemon: Daemon) -> None:
                 )
             )
             forget_restored(conn)
-        return {row.name: row.paused for row in shops.all_shops(conn)}
+        return shops.all_shops(conn)
 
     restored = store.restored
-    paused = await store.tx(look)
+    rows = {row.name: row for row in await store.tx(look)}
     await daemon.how.grants.reseal()
     if restored:
         log.warning("backup_restored", what="every shop is read back before it is raised")
     for name, runner in daemon.runners.items():
-        runner.paused = bool(paused.get(name))
+        row = rows.get(name)
+        runner.paused = row is not None and bool(row.paused)
+        if row is not None and row.key_expires_us is not None:
+            daemon.hub.metrics.credential_expiry(name, from_us(row.key_expires_us))
         if runner.paused:
             runner.settled.set()
     for problem in daemon.config.problems:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -142,7 +142,8 @@ class Housekeeping:
         """Raise and clear the alarms of one shop's silence; returns what is late."""
         shop = None if runner.paused else runner.shop
         found = dict(self._silences(shop, row, waiting, now_us)) if shop is not None else {}
-        expiry = self._expiry(row, now_us)
+        row = await self._key_moved(runner.shop, row)
+        expiry = self._expiry(row, now_us, signs_in=runner.shop is not None and runner.shop.capabilities.signs_in)
         await self.hub.store.tx(partial(self._tell, row=row, found=found, expiry=expiry, now_us=now_us))
         if runner.paused:
             return []
@@ -200,8 +201,17 @@ class Housekeeping:
                 silent.append(("writes_silent", f"{name}: no good write for {(now_us - row.wrote_us) / 1e6:.0f} s"))
         return silent
 
+    async def _key_moved(self, shop: Shop | None, row: shops.ShopRow) -> shops.ShopRow:
+        """A sign-in or a renewal moves the key's end between two daily checks; so does another shop's."""
+        ends_us = row.key_expires_us if shop is None else _us(shop.key_ends)
+        if ends_us == row.key_expires_us:
+            return row
+        await self.hub.store.tx(lambda conn: shops.set_shop(conn, row.id, key_expires_us=ends_us))
+        self.hub.metrics.credential_expiry(row.name, None if ends_us is None else from_us(ends_us))
+        return replace(row, key_expires_us=ends_us)
+
     @staticmethod
-    def _expiry(row: shops.ShopRow, now_us: int) -> tuple[int, str] | None:
+    def _expiry(row: shops.ShopRow, now_us: int, *, signs_in: bool) -> tuple[int, str] | None:
         """The warning a key's end is due, if any: 14, 7, 3 or 1 days before."""
         if row.key_expires_us is None:
             return None
@@ -209,7 +219,10 @@ class Housekeeping:
         due = [days for days in WARN_DAYS if left <= days]
         if not due:
             return None
-        return min(due), f"{row.name}: its key dies on {from_us(row.key_expires_us):%Y-%m-%d %H:%M} UTC"
+        what, ends = ("sign-in", "ends") if signs_in else ("key", "dies")
+        ends = ends if left > 0 else "ended"
+        told = f"{row.name}: its {what} {ends} on {from_us(row.key_expires_us):%Y-%m-%d %H:%M} UTC"
+        return min(due), f"{told}; renew it with: syncd shops sign-in {row.name}" if signs_in else told
 
     # -- now and then -------------------------------------------------------------------------------------------
 
@@ -248,6 +261,10 @@ class Housekeeping:
             for runner in self.runners.values():
                 if runner.reconcile is not None:
                     runner.reconcile.start_full_sync()
+
+
+def _us(moment: datetime | None) -> int | None:
+    return None if moment is None else to_us(moment)
 
 
 def next_time_us(now_us: int, hour: int, minute: int, zone: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from random import Random
 
@@ -54,7 +54,7 @@ class Shop:
     limiter: ShopLimiter
     poll_seconds: float
     reconcile_seconds: float
-    grants: ShopGrants | None = None
+    grants: ShopGrants
     key_told: datetime | None = None  # the key's end as the newest check told it
     status: Status = Status.LOADED
     intake_wake: Wake = field(default_factory=Wake)
@@ -79,8 +79,14 @@ class Shop:
     @property
     def key_ends(self) -> datetime | None:
         """When this shop's key dies: the end that its check told, or of the sign-in it lives on, whichever is first."""
-        ends = (self.key_told, None if self.grants is None else self.grants.signed_in_until)
+        ends = (self.key_told, self.grants.signed_in_until)
         return min((end for end in ends if end is not None), default=None)
+
+    def take_key_end(self, told: datetime | None) -> None:
+        """Keep the end that a check told. The sign-in's own is known live: it moves when anybody signs in again."""
+        until = self.grants.signed_in_until
+        same = told is not None and until is not None and abs(told - until) < timedelta(seconds=1)
+        self.key_told = None if same else told
 
     def wake_all(self) -> None:
         for wake in (self.intake_wake, self.write_wake, self.reconcile_wake):
@@ -123,6 +129,14 @@ class Hub:
             log.info("alarm_cleared", kind=kind, shop=None if shop is None else shop.name)
 
 
+def sign_in_told(shop: Shop, error: SignInRequired) -> str:
+    """Why a shop lets us no longer in, and what a person does about it."""
+    command = f"syncd shops sign-in {shop.name}"
+    if not shop.capabilities.signs_in or command in str(error):
+        return str(error)
+    return f"{error}; sign in with: {command}"
+
+
 class Trouble:
     """Failures of one loop of one shop: back-off, alarms when it begins and ends, sign-in and maintenance."""
 
@@ -152,7 +166,7 @@ class Trouble:
             self.shop.signed_out = True
             self.shop.status = Status.SIGN_IN_REQUIRED
             self.circuit = self.circuit.waits(now_us + int(SIGN_IN_AGAIN_SECONDS * 1e6))
-            await self._alarm("sign_in_required", error)
+            await self._alarm("sign_in_required", SignInRequired(sign_in_told(self.shop, error)))
         elif isinstance(error, Throttled):
             after = error.after_seconds if error.after_seconds is not None else 2.0
             self.circuit = self.circuit.waits(now_us + int(after * 1e6))

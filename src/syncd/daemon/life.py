@@ -24,6 +24,7 @@ from syncd.daemon.notify import Notifier
 from syncd.daemon.opening import OpenChannel
 from syncd.daemon.plugins import Plugins
 from syncd.daemon.running import CALL_SECONDS
+from syncd.daemon.signing_in import SignIns
 from syncd.daemon.supervisor import Runner
 from syncd.store.engine import StoreBusy, StoreFull
 
@@ -45,6 +46,7 @@ class Daemon:
     housekeeping: Housekeeping
     notifier: Notifier
     started_at: datetime
+    sign_ins: SignIns
     serve_http: Callable[[], Coroutine[Any, Any, None]] | None = None
     stop_wake: Wake = field(default_factory=Wake)
     ready: anyio.Event = field(default_factory=anyio.Event)
@@ -141,4 +143,5 @@ class Daemon:
             runner.stop(until_us)
         while self.hub.clock.now_us() < until_us and any(one.shop is not None for one in self.runners.values()):
             await self.hub.clock.sleep(STOP_LOOK_SECONDS)
+        await self.sign_ins.aclose()
         log.info("daemon_stopped", open=[r.name for r in self.runners.values() if r.shop is not None])

@@ -25,6 +25,7 @@ from syncd.sdk.channel import (
     OrderPage,
     Pending,
     Rejected,
+    SignInPage,
     StockWrite,
     Unreported,
     Webhook,
@@ -155,6 +156,24 @@ class Running:
             return [one async for one in self.channel.list_listings()]
 
         return await self._call("list_listings", every)
+
+    async def sign_in_page(self) -> SignInPage:
+        page = await self._call("sign_in_page", self.channel.sign_in_page)
+        if not isinstance(page, SignInPage) or not page.address.startswith(("https://", "http://")):
+            raise PluginFault(f"{self.shop}: sign_in_page returned {_kind(page)}, not a page with a web address")
+        return page
+
+    async def sign_in(self, brought_back: str) -> str:
+        """Hand over what a person brought back; returns why the plugin could not use it, empty when it could."""
+
+        async def attempt() -> str:
+            try:
+                await self.channel.sign_in(brought_back)
+            except ValueError as error:
+                return redact(str(error)) or "this is not what the page gives"
+            return ""
+
+        return await self._call("sign_in", attempt)
 
     async def receive(self, webhook: Webhook) -> Hint:
         return await self._call("receive", lambda: self.channel.receive(webhook))

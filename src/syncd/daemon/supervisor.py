@@ -1,7 +1,7 @@
 """One kept-alive task per shop: build its channel, check it, run its loops, restart it when its plugin fails.
 
     loaded ── check ok ──> running <── resume ── paused
-      │  └── check failed (again with back-off) ──> failed_check
+      │  └── check failed (again with back-off) ──> failed_check; nobody has signed in yet ──> sign_in_required
       └── settings, account or plugin wrong ──> config_error (until the file is mended and the shop started anew)
 
 A broken shop never cancels a sibling; a fault outside the plugin's calls ends the process on purpose.
@@ -21,7 +21,7 @@ from syncd.clock import Wake
 from syncd.config import ConfigError, ShopConfig
 from syncd.core.retry import back_off_seconds
 from syncd.daemon.dispatcher import Dispatcher
-from syncd.daemon.hub import Hub, Shop, Status
+from syncd.daemon.hub import SIGN_IN_AGAIN_SECONDS, Hub, Shop, Status, sign_in_told
 from syncd.daemon.intake import Intake
 from syncd.daemon.opening import OpenChannel, open_shop
 from syncd.daemon.reconcile import Reconcile
@@ -29,7 +29,7 @@ from syncd.daemon.running import PluginFault
 from syncd.daemon.sending import recover
 from syncd.model import to_us
 from syncd.sdk.channel import CheckReport
-from syncd.sdk.errors import ChannelError
+from syncd.sdk.errors import ChannelError, SignInRequired
 from syncd.sdk.settings import Writes
 from syncd.store import shops
 from syncd.store.engine import StoreBusy, StoreFull
@@ -114,6 +114,9 @@ class Runner:
             await self._stand(Status.CONFIG_ERROR, str(error))
             return None
         except (ChannelError, PluginFault) as error:
+            if isinstance(error, SignInRequired) and shop is not None and shop.capabilities.signs_in:
+                await self._stand(Status.SIGN_IN_REQUIRED, sign_in_told(shop, error))
+                return SIGN_IN_AGAIN_SECONDS
             lasted = self.shop is not None and self.hub.clock.now_us() - self.running_since_us > LASTING_US
             self.failures = 1 if lasted else self.failures + 1
             await self._stand(Status.FAILED_CHECK, f"{type(error).__name__}: {error}")
@@ -148,21 +151,19 @@ class Runner:
             self.hub.facts.shops.pop(shop.id, None)
             log.info("shop_renamed", shop=self.name, account=report.account)
             return False
-        self._tell_expiry(report)
+        self.hub.metrics.credential_expiry(self.name, shop.key_ends)
         for warning in report.warnings:
             log.warning("shop_warned", shop=self.name, warning=warning)
         return True
 
     def _keep_check(self, conn: Connection, shop: Shop, report: CheckReport) -> None:
-        expires = None if report.key_expires_at is None else to_us(report.key_expires_at)
+        shop.take_key_end(report.key_expires_at)
+        expires = None if shop.key_ends is None else to_us(shop.key_ends)
         text = "; ".join(report.warnings)
         shops.set_shop(
             conn, shop.id, status=Status.RUNNING, status_text=text, key_expires_us=expires,
             checked_us=self.hub.clock.now_us(),
         )  # fmt: skip
-
-    def _tell_expiry(self, report: CheckReport) -> None:
-        self.hub.metrics.credential_expiry(self.name, report.key_expires_at)
 
     async def _run_loops(self, shop: Shop) -> None:
         """Run the shop's loops until it is paused or stopped, or its plugin fails."""
@@ -222,7 +223,7 @@ class Runner:
             log.warning("check_failed", shop=self.name, error=str(error))
             return now_us + DAY_US // 24
         await self.hub.store.tx(lambda conn: self._keep_check(conn, shop, report))
-        self._tell_expiry(report)
+        self.hub.metrics.credential_expiry(self.name, shop.key_ends)
         return now_us + DAY_US
 
     async def _stand(self, status: Status, text: str) -> None:
@@ -235,9 +236,10 @@ class Runner:
                 return
             shops.set_shop(conn, row.id, status=status, status_text=self.text)
             if status is not Status.PAUSED:
-                shops.raise_alarm(
-                    conn, "shop_down", row.id, "", f"{self.name}: {status}: {self.text}", self.hub.clock.now_us()
-                )
+                kind = "sign_in_required" if status is Status.SIGN_IN_REQUIRED else "shop_down"
+                told = f"{self.name}: {status}: {self.text}"
+                if shops.raise_alarm(conn, kind, row.id, "", told, self.hub.clock.now_us()):
+                    log.warning("alarm_raised", kind=kind, shop=self.name, text=told)
 
         await self.hub.store.tx(keep)
 

@@ -311,7 +311,10 @@ class Channel(ABC):
         raise NotImplementedError(f"{self.slug} takes no shipments")
 
     async def sign_in_page(self) -> SignInPage:
-        """Return where a person gives us the right to work for this shop. No call is made."""
+        """Return where a person gives us the right to work for this shop. No call is made.
+
+        The object that gave the page gets `sign_in`, so a verifier may be kept in memory; it runs no loop beside.
+        """
         raise NotImplementedError(f"{self.slug} needs no sign-in")
 
     async def sign_in(self, brought_back: str) -> None:

@@ -32,6 +32,8 @@ CALLS = (
     "collect",
     "list_listings",
     "send_shipments",
+    "sign_in_page",
+    "sign_in",
     "receive",
     "aclose",
 )

@@ -16,6 +16,7 @@ from syncd.daemon.life import Daemon
 from syncd.daemon.plugins import PluginStatus
 from syncd.daemon.supervisor import Runner
 from syncd.model import to_us
+from syncd.sdk.channel import SignInPage
 from syncd.sdk.settings import ShopSettings
 from syncd.store.backup import backup_beside
 from syncd.store.engine import Store
@@ -41,6 +42,8 @@ class ShopActions:
     pause: Callable[[str], Awaitable[None]]
     resume: Callable[[str], Awaitable[None]]
     full_sync: Callable[[str | None], Awaitable[None]]
+    sign_in_page: Callable[[str], Awaitable[SignInPage]]
+    sign_in: Callable[[str, str], Awaitable[None]]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -113,7 +116,13 @@ def _actions(daemon: Daemon) -> ShopActions:
     async def resume(name: str) -> None:
         await runner(name).resume()
 
-    return ShopActions(start, pause, resume, full_sync)
+    async def sign_in_page(name: str) -> SignInPage:
+        return await daemon.sign_ins.page(runner(name).name)
+
+    async def sign_in(name: str, brought_back: str) -> None:
+        await daemon.sign_ins.finish(runner(name).name, brought_back)
+
+    return ShopActions(start, pause, resume, full_sync, sign_in_page, sign_in)
 
 
 def _broken(daemon: Daemon) -> dict[str, str]:

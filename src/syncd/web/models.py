@@ -182,6 +182,18 @@ class ApproveIn(Body):
     listing: str | None = None
 
 
+class SignInAt(BaseModel):
+    """Where a person signs in, and what to bring back from there."""
+
+    shop: str
+    address: str
+    bring_back: str
+
+
+class SignInIn(Body):
+    brought_back: str = Field(min_length=1, max_length=16_384, repr=False)
+
+
 class BackupIn(Body):
     path: str = Field(min_length=1, max_length=4096)
 

@@ -15,7 +15,7 @@ from syncd.store.shops import write_audit
 from syncd.web import state
 from syncd.web.asking import After, Asked, Limit, Who
 from syncd.web.context import WebContext
-from syncd.web.models import Answer, ApproveIn, BackupIn, Changes, DryRun, Made, Page, SyncIn
+from syncd.web.models import Answer, ApproveIn, BackupIn, Changes, DryRun, Made, Page, SignInAt, SignInIn, SyncIn
 from syncd.web.shapes import changes, page
 
 router = APIRouter(tags=["shops"])
@@ -55,6 +55,22 @@ async def pause(context: Asked, shop: str, who: Who) -> dict[str, Any]:
 async def resume(context: Asked, shop: str, who: Who) -> dict[str, Any]:
     """Go on with a paused shop."""
     return await _act(context, shop, who, "resume")
+
+
+@router.get("/shops/{shop}/sign-in")
+async def sign_in_page(context: Asked, shop: str) -> SignInAt:
+    """Begin to sign in: where a person goes. What was brought back from an earlier page no longer counts."""
+    page = await context.actions.sign_in_page(shop)
+    return SignInAt(shop=shop, address=page.address, bring_back=page.bring_back)
+
+
+@router.post("/shops/{shop}/sign-in", response_model=Answer)
+async def sign_in(context: Asked, shop: str, body: SignInIn, who: Who) -> dict[str, Any]:
+    """Hand over what the page gave; the shop goes on with it, paused or not."""
+    await context.actions.sign_in(shop, body.brought_back)
+    now_us = context.hub.clock.now_us()
+    await context.hub.store.tx(lambda conn: write_audit(conn, who, "shop_sign_in", {"shop": shop}, now_us))
+    return await state.shop(context, shop)
 
 
 async def _act(context: WebContext, name: str, who: str, action: str) -> dict[str, Any]:
