@@ -33,6 +33,8 @@ from syncd.telemetry import Metrics
 
 log = structlog.get_logger()
 DATABASE = "syncd.sqlite"
+RESTORED_DEAD_US = 900_000_000
+"""A write made after the backup, of which the store knows nothing, may still land for so long."""
 
 
 def build(
@@ -88,7 +90,7 @@ def _disk(state_dir: Path) -> tuple[int, int]:
 
 async def prepare(daemon: Daemon) -> None:
     """Before any loop: who is paused, and whether the store is a restored backup (then nothing is believed)."""
-    store = daemon.hub.store
+    store, clock_us = daemon.hub.store, daemon.hub.clock.now_us()
 
     def look(conn: Connection) -> list[shops.ShopRow]:
         if store.restored:
@@ -103,6 +105,11 @@ async def prepare(daemon: Daemon) -> None:
                     doubt_us=None,
                     base_us=0,
                     base_from_us=0,
+                    exposure=None,
+                    calls=0,
+                    lost_us=clock_us + RESTORED_DEAD_US,
+                    back=0,
+                    proven=None,
                 )
             )
             forget_restored(conn)

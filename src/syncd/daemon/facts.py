@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from syncd.core.escrow import Exposure
 from syncd.core.fence import GRAIN_US, Shown
 from syncd.model import Returns
 from syncd.sdk.channel import Restock
@@ -91,3 +92,19 @@ def put_shown(row: ListingRow, shown: Shown) -> None:
     row.seen, row.seen_us, row.seen_sold, row.seen_slack = shown.seen, shown.seen_us, shown.seen_sold, shown.seen_slack
     row.verify, row.doubt_us = int(shown.verify), shown.doubt_us
     row.base_from_us, row.seen_from_us = shown.base_from_us, shown.seen_from_us
+
+
+def exposure_of(row: ListingRow) -> Exposure:
+    """What a listing's row can still bring us at most."""
+    return Exposure(
+        row.exposure, row.calls, row.lost_us, row.back, row.proven, row.proven_from_us, row.proven_us,
+        row.proven_sold, row.proven_vague, row.proven_back, row.proven_by_read,
+    )  # fmt: skip
+
+
+def put_exposure(row: ListingRow, have: Exposure) -> None:
+    """Take a new exposure over into a row; `save_shown` and `save_exposure` write it."""
+    row.exposure, row.calls, row.lost_us, row.back = have.bound, have.calls, have.dead_us, have.back
+    row.proven, row.proven_from_us, row.proven_us = have.proven, have.proven_from_us, have.proven_us
+    row.proven_sold, row.proven_vague = have.proven_sold, have.proven_vague
+    row.proven_back, row.proven_by_read = have.proven_back, have.proven_by_read

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
 
-from syncd.core import fence
-from syncd.daemon.facts import Facts, ShopFacts, put_shown, shown_of
+from syncd.core import escrow, fence
+from syncd.core.fence import Finding
+from syncd.daemon.facts import Facts, ShopFacts, exposure_of, put_exposure, put_shown, shown_of
 from syncd.daemon.targets import Refreshed, refresh_listings, refresh_skus
 from syncd.model import EntryKind, ListingState
 from syncd.sdk.settings import HandEdits
@@ -73,13 +74,14 @@ def take_reading(
         found.numbers[row.id] = number
         if number == row.believed and shop.reads_orders and _is_settled(row):
             continue  # confirmed: nothing to settle, nothing to write
-        before = shown_of(row)
+        before, exposed = shown_of(row), exposure_of(row)
         finding = fence.read(before, number, ended_us, began_us)
+        put_exposure(row, escrow.read(exposed, number, began_us, ended_us))
         _count(found, finding.drift)
         after = finding.shown
         if not shop.reads_orders:
             after = fence.settle(replace(after, seen=number)).shown
-        if after != before:
+        if after != before or exposure_of(row) != exposed:
             put_shown(row, after)
             changed.append(row)
     listing_rows.save_shown(conn, changed)
@@ -90,7 +92,8 @@ def take_reading(
 
 def _is_settled(row: ListingRow) -> bool:
     """Whether a listing's number is known exactly, with nothing left to find out."""
-    return not (row.unread or row.slack or row.verify) and row.seen is None and row.doubt_us is None
+    quiet = not (row.unread or row.slack or row.verify) and row.seen is None and row.doubt_us is None
+    return quiet and row.exposure == row.believed and row.lost_us is None
 
 
 def _number(
@@ -127,8 +130,10 @@ def settle_due(conn: Connection, facts: Facts, shop: ShopFacts, watermark_us: in
     adopted: list[tuple[ListingRow, int]] = []
     for row in rows:
         shown = shown_of(row)
+        put_exposure(row, escrow.barrier(exposure_of(row), watermark_us))
         seen_through = shown.seen is not None and shown.seen_us <= watermark_us
-        finding = fence.settle(shown) if seen_through else fence.expire(shown)
+        waits = shown.unread and shown.base_us <= watermark_us
+        finding = fence.settle(shown) if seen_through else fence.expire(shown) if waits else Finding(shown)
         put_shown(row, finding.shown)
         _count(found, finding.drift)
         if finding.drift < 0 and row.state == ListingState.OURS:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
-from syncd.core import fence
-from syncd.daemon.facts import Facts, ShopFacts, put_shown, shown_of
+from syncd.core import escrow, fence
+from syncd.core.escrow import Exposure
+from syncd.daemon.facts import Facts, ShopFacts, exposure_of, put_exposure, put_shown, shown_of
 from syncd.model import OrderState
 from syncd.sdk.channel import Restock
 from syncd.store import listings as listing_rows
@@ -59,6 +60,17 @@ def moves_of(
     return list(net.values()), changed
 
 
+def _exposed(have: Exposure, move: Move, margin_us: int) -> Exposure:
+    """R5 and R6: booked sales leave the exposure as they leave free stock; what came back may be sold again."""
+    if move.sold:
+        have = escrow.sold(have, move.sold, move.earliest_us, move.latest_us, margin_us)
+    if move.back > 0:
+        return escrow.put_back(have, move.back)
+    if move.back < 0:
+        return escrow.sold(have, -move.back, move.earliest_us, move.latest_us, margin_us)
+    return have
+
+
 def put_back(shop: ShopFacts, line: LineRow, told: int | None) -> tuple[int, bool]:
     """Units of a line that its shop put back on sale, at most, and whether that is certain."""
     if told is not None:
@@ -91,6 +103,7 @@ def apply_moves(
         elif move.back < 0:
             shown = fence.sold(shown, -move.back, move.earliest_us, move.latest_us, margin)
         put_shown(row, shown)
+        put_exposure(row, _exposed(exposure_of(row), move, margin))
         facts.moved_us[row.id] = now_us
         for call, began_us in calls.get(move.listing_id, ()):
             old = move.sold if move.latest_us < began_us - margin else 0

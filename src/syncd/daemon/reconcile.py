@@ -81,7 +81,7 @@ class Reconcile:
     async def _doubts(self, now_us: int) -> tuple[bool, bool]:
         """Read back what needs it. Returns whether rows had to wait (a write is under way), and whether any moved."""
         shop = self.shop
-        rows = await self.hub.store.tx(lambda conn: listing_rows.to_read_back(conn, shop.id, now_us, self.chunk))
+        rows = await self.hub.store.tx(partial(self._unsure, now_us=now_us))
         if not rows:
             return False, False
         if shop.facts.reads_stock:
@@ -91,6 +91,13 @@ class Reconcile:
         await self.hub.store.tx(partial(self._forget, rows=rows))
         shop.write_wake.set()
         return False, True
+
+    def _unsure(self, conn: Connection, now_us: int) -> list[ListingRow]:
+        """What must be read back: doubts first, then listings whose exposure is unknown (R8, R11)."""
+        rows = listing_rows.to_read_back(conn, self.shop.id, now_us, self.chunk)
+        if rows or self.full or not (self.shop.facts.reads_stock and self.shop.facts.reads_orders):
+            return rows  # a full sync reads all of them anyway, and without orders nothing can be proven
+        return listing_rows.to_prove(conn, self.shop.id, now_us, self.chunk)
 
     def _forget(self, conn: Connection, rows: Sequence[ListingRow]) -> None:
         """Nothing can be read here and no earlier write can still land: unknown, so it is written anew."""

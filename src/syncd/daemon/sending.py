@@ -11,10 +11,11 @@ from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
 
-from syncd.core import fence, ledger, planner
+from syncd.core import escrow, fence, ledger, planner
+from syncd.core.escrow import Exposure
 from syncd.core.planner import Evidence, Need, Plan
 from syncd.core.retry import back_off_seconds, smaller_call
-from syncd.daemon.facts import Facts, ShopFacts, put_shown, shown_of
+from syncd.daemon.facts import Facts, ShopFacts, exposure_of, put_exposure, put_shown, shown_of
 from syncd.daemon.targets import Refreshed, load_stock, refresh_listings
 from syncd.model import Lane, ListingState
 from syncd.sdk.channel import Accepted, Form, Pending, Reason, Rejected, StockWrite, Unreported, WriteReport, WriteRoute
@@ -148,22 +149,24 @@ def _shared(conn: Connection, shop_id: int, rows: Sequence[ListingRow]) -> set[i
 def _make_durable(
     conn: Connection, on: Occasion, agenda: Agenda, chosen: Sequence[tuple[ListingRow, Plan, int]]
 ) -> None:
+    """R2: what the rows cost is booked on their listings' exposure in the transaction that makes the call durable."""
+    alive: dict[int, list[IntentRow]] = {}
+    for other, _began_us in outbox.live_rows_of(conn, [row.id for row, _, _ in chosen]):
+        alive.setdefault(other.listing_id, []).append(other)
     for position, (row, plan, version) in enumerate(chosen):
-        agenda.writes.append(plan.write)
+        write, have = plan.write, exposure_of(row)
+        cost = escrow.cost_of(write.form, write.quantity, write.expected)
+        alone = row.id not in alive and (have.dead_us is None or have.dead_us <= on.now_us)
+        put_exposure(row, escrow.sent(have, cost))
+        agenda.writes.append(write)
         agenda.rows.append(
             IntentRow(
-                0,
-                position,
-                row.id,
-                plan.write.form,
-                plan.write.quantity,
-                plan.write.expected,
-                version,
-                row.target or 0,
-                plan.delta,
-                plan.unread,
+                0, position, row.id, write.form, write.quantity, write.expected, version, row.target or 0, plan.delta,
+                plan.unread, cost=cost, alone=int(alone),
             )
-        )
+        )  # fmt: skip
+    listing_rows.save_exposure(conn, [row for row, _, _ in chosen])
+    outbox.not_alone(conn, [(other.intent_id, other.position) for some in alive.values() for other in some])
     dead_us = on.now_us + int(on.route.dead_after_seconds * 1e6)
     agenda.intent_id = outbox.add_intent(conn, on.shop.id, on.route.name, on.key, on.now_us, dead_us, agenda.rows)
 
@@ -205,10 +208,7 @@ def settle_call(
             _rejected(conn, shop, listing, row, outcome, ended_us)
             done.count("rejected")
         elif outcome is None:
-            if report.unreported is Unreported.UNSURE:
-                _doubt(listing, row, ended_us)
-            elif not report.rows:  # nothing at all was said: asking again at once would only repeat it
-                _again_later(conn, listing, ended_us, first=1.0)
+            _unreported(conn, listing, row, report, ended_us)
             done.count("unreported")
         else:
             done.count("pending")
@@ -225,10 +225,21 @@ def settle_call(
     return done
 
 
+def _unreported(conn: Connection, listing: ListingRow, row: IntentRow, report: WriteReport, ended_us: int) -> None:
+    """A row the report does not name: it was not applied, or nobody can say."""
+    if report.unreported is Unreported.UNSURE:
+        _doubt(listing, row, ended_us)
+        return
+    put_exposure(listing, escrow.refused(exposure_of(listing), row.cost))
+    if not report.rows:  # nothing at all was said: asking again at once would only repeat it
+        _again_later(conn, listing, ended_us, first=1.0)
+
+
 def _accepted(
     conn: Connection, listing: ListingRow, row: IntentRow, outcome: Accepted, began_us: int, ended_us: int
 ) -> None:
     form, shown = Form(row.form), shown_of(listing)
+    put_exposure(listing, _exposed(exposure_of(listing), row, outcome, began_us, ended_us))
     if form is Form.ABSOLUTE and row.quantity == 0:
         live = outbox.live_rows_of(conn, [listing.id])
         overtaken = any(other.intent_id != row.intent_id for other, _ in live)
@@ -255,11 +266,20 @@ def _accepted(
     put_shown(listing, shown)
 
 
+def _exposed(have: Exposure, row: IntentRow, outcome: Accepted, began_us: int, ended_us: int) -> Exposure:
+    """R3 and R4: the credit of an accepted change, or the proof that an accepted number is."""
+    form = Form(row.form)
+    if form is Form.ABSOLUTE or (form is Form.COMPARE_AND_SET and row.expected is None):
+        return escrow.accepted_number(have, row.quantity, began_us, ended_us, alone=bool(row.alone))
+    return escrow.accepted_change(have, escrow.credit_of(form, row.quantity, row.expected, outcome.quantity_after))
+
+
 def _rejected(
     conn: Connection, shop: ShopFacts, listing: ListingRow, row: IntentRow, outcome: Rejected, now_us: int
 ) -> None:
     """Refused for certain: nothing moved. What comes next depends on the reason."""
     shown, reason = shown_of(listing), outcome.reason
+    put_exposure(listing, escrow.refused(exposure_of(listing), row.cost))
     if reason in (Reason.STALE, Reason.BELOW_ZERO):
         put_shown(listing, replace(shown, verify=True) if shop.reads_stock else fence.forgotten(shown))
         return
@@ -287,6 +307,7 @@ def _again_later(conn: Connection, listing: ListingRow, now_us: int, *, first: f
 
 
 def _doubt(listing: ListingRow, row: IntentRow, dead_us: int) -> None:
+    put_exposure(listing, escrow.lost(exposure_of(listing), dead_us))  # R7
     if row.quantity == 0 and Form(row.form) is Form.ABSOLUTE:
         return  # a write to 0 is simply sent again
     shown = shown_of(listing)
@@ -313,6 +334,10 @@ def undo_call(
 ) -> Settled:
     """Nothing of a call was applied: its rows stay queued. `bisect`: send them in smaller calls."""
     rows = outbox.rows_of_intent(conn, intent_id)
+    listings = listing_rows.listings_by_id(conn, [row.listing_id for row in rows])
+    for row in rows:
+        put_exposure(listings[row.listing_id], escrow.refused(exposure_of(listings[row.listing_id]), row.cost))
+    listing_rows.save_exposure(conn, list(listings.values()))
     outbox.set_intent(conn, intent_id, "done", note)
     if bisect:
         size = smaller_call(len(rows))

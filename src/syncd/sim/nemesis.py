@@ -21,6 +21,7 @@ import structlog
 from sqlalchemy import text
 
 from syncd.daemon.desk_stock import Item, adjust_stock
+from syncd.sim.exposed import underestimated
 from syncd.sim.furnishing import furnish
 from syncd.sim.loop import VirtualClock, run_virtual
 from syncd.sim.reckoning import books, settled_listings
@@ -273,6 +274,7 @@ class Play:
             await self.clock.sleep(self.rng.expovariate(self.script.orders_a_second * 1.6))
             await self.look_after()
             await self._safely(self.act)
+            await self._look_at_bounds()
         await self._calm_all()
         await self._reckon()
         await self._stop()
@@ -281,6 +283,12 @@ class Play:
         return Result(
             self.seed, digest, self.wrong, sorted(self.kinds.values()), counts, self.world.tally["gap_units"]
         )  # fmt: skip
+
+    async def _look_at_bounds(self) -> None:
+        """The first time a bound is too low is told; what follows from it is not."""
+        if not any(one.startswith("bound") for one in self.wrong):
+            found = await self.store.read(lambda conn: underestimated(conn, self.world))
+            self.wrong += [f"bound too low at {self.clock.monotonic():.1f}: {one}" for one in found]
 
     async def _safely(self, act: Callable[[], Awaitable[None]]) -> None:
         try:

@@ -43,6 +43,7 @@ def bring_back(conn: Connection, now_us: int) -> None:
         (outbox, ("due_us", "since_us", "not_before_us")),
         (shop, ("watermark_us", "orders_began_us", "read_us", "wrote_us", "checked_us")),
         (listing, ("base_us", "base_from_us", "seen_us", "seen_from_us", "doubt_us", "told_us")),
+        (listing, ("lost_us", "proven_us", "proven_from_us")),
         (intent, ("began_us", "dead_us")),
         (balance, ("raised_us",)),
     )

@@ -37,6 +37,17 @@ class ListingRow:
     doubt_us: int | None
     base_from_us: int
     seen_from_us: int
+    exposure: int | None
+    calls: int
+    lost_us: int | None
+    back: int
+    proven: int | None
+    proven_from_us: int
+    proven_us: int
+    proven_sold: int
+    proven_vague: int
+    proven_back: int
+    proven_by_read: int
     held: str
     told: int | None
     told_us: int
@@ -56,6 +67,19 @@ class WishRow:
 
 
 COLUMNS = tuple(field.name for field in fields(ListingRow))
+EXPOSURE_COLUMNS = (
+    "exposure",
+    "calls",
+    "lost_us",
+    "back",
+    "proven",
+    "proven_from_us",
+    "proven_us",
+    "proven_sold",
+    "proven_vague",
+    "proven_back",
+    "proven_by_read",
+)
 SHOWN_COLUMNS = (
     "believed",
     "base_us",
@@ -69,6 +93,7 @@ SHOWN_COLUMNS = (
     "doubt_us",
     "base_from_us",
     "seen_from_us",
+    *EXPOSURE_COLUMNS,
 )
 WISH_COLUMNS = tuple(field.name for field in fields(WishRow))
 _columns = tuple(listing.c[name] for name in COLUMNS)
@@ -82,6 +107,13 @@ _save_shown = Prepared(
     .where(listing.c.id == bindparam("b_id"))
     .values({name: bindparam(f"v_{name}") for name in SHOWN_COLUMNS}),
     *(f"v_{name}" for name in SHOWN_COLUMNS),
+    "b_id",
+)
+_save_exposure = Prepared(
+    update(listing)
+    .where(listing.c.id == bindparam("b_id"))
+    .values({name: bindparam(f"v_{name}") for name in EXPOSURE_COLUMNS}),
+    *(f"v_{name}" for name in EXPOSURE_COLUMNS),
     "b_id",
 )
 _save_target = Prepared(
@@ -123,6 +155,7 @@ def to_pair(row: Sequence[object]) -> Pair:
 
 
 _shown_values = attrgetter(*SHOWN_COLUMNS, "id")
+_exposure_values = attrgetter(*EXPOSURE_COLUMNS, "id")
 
 
 def listings_by_key(conn: Connection, shop_id: int, keys: Sequence[str]) -> dict[str, ListingRow]:
@@ -199,14 +232,23 @@ def to_read_back(conn: Connection, shop_id: int, now_us: int, most: int) -> list
     return _some(conn, shop_id, marked & (doubtful | unsure) & listing.c.seen.is_(None), most)
 
 
+def to_prove(conn: Connection, shop_id: int, now_us: int, most: int) -> list[ListingRow]:
+    """Listings whose exposure nobody knows, or lost a write that can land no more, with no proof under way."""
+    marked = text("(lost_us IS NOT NULL OR exposure IS NULL)")  # the partial index's own words
+    ready = or_(listing.c.lost_us.is_(None), listing.c.lost_us <= now_us) & listing.c.proven.is_(None)
+    ours = (listing.c.state == "ours") & listing.c.sku_id.is_not(None)
+    return _some(conn, shop_id, and_(marked, ready, ours), most)
+
+
 def to_settle(conn: Connection, shop_id: int, until_us: int, most: int) -> list[ListingRow]:
-    """Listings whose last read, or last absolute write over unread sales, is older than a time up to which all
-    orders are known.
+    """Listings whose last read, last absolute write over unread sales, or proof of exposure is older than a time up
+    to which all orders are known.
     """
     read = listing.c.seen.is_not(None) & (listing.c.seen_us <= until_us)
     wrote = (listing.c.unread > 0) & (listing.c.base_us <= until_us)
-    marked = text("(seen IS NOT NULL OR unread > 0)")  # the partial index's own words
-    return _some(conn, shop_id, and_(marked, or_(read, wrote)), most)
+    proven = listing.c.proven.is_not(None) & (listing.c.proven_us <= until_us)
+    marked = text("(seen IS NOT NULL OR unread > 0 OR proven IS NOT NULL)")  # the partial index's own words
+    return _some(conn, shop_id, and_(marked, or_(read, wrote, proven)), most)
 
 
 def next_doubt_us(conn: Connection, shop_id: int) -> int | None:
@@ -221,9 +263,15 @@ def next_doubt_us(conn: Connection, shop_id: int) -> int | None:
 
 
 def save_shown(conn: Connection, rows: Sequence[ListingRow]) -> None:
-    """Write what is believed of listings."""
+    """Write what is believed of listings, and what they are exposed to."""
     if rows:
         _save_shown.many(conn, [_shown_values(row) for row in rows])
+
+
+def save_exposure(conn: Connection, rows: Sequence[ListingRow]) -> None:
+    """Write what listings are exposed to."""
+    if rows:
+        _save_exposure.many(conn, [_exposure_values(row) for row in rows])
 
 
 def save_targets(conn: Connection, rows: Sequence[tuple[int | None, int]]) -> None:

@@ -194,6 +194,8 @@ class IntentRow:
     sold_old: int = 0
     sold_new: int = 0
     restocked: int = 0
+    cost: int = 0
+    alone: int = 1
     receipt: str | None = None
     live: int = 1
 
@@ -226,6 +228,12 @@ _row_done = Prepared(
     .values(live=0),
     "b_intent", "b_position",
 )  # fmt: skip
+_not_alone = Prepared(
+    update(intent_row)
+    .where(intent_row.c.intent_id == bindparam("b_intent"), intent_row.c.position == bindparam("b_position"))
+    .values(alone=0),
+    "b_intent", "b_position",
+)  # fmt: skip
 _set_state = Prepared(
     update(intent)
     .where(intent.c.id == bindparam("b_intent"))
@@ -251,7 +259,7 @@ def add_intent(
         conn,
         [
             (new_id, r.position, r.listing_id, r.form, r.quantity, r.expected, r.version, r.target, r.delta, r.unread,
-             r.sold_old, r.sold_new, r.restocked, r.receipt, r.live)
+             r.sold_old, r.sold_new, r.restocked, r.cost, r.alone, r.receipt, r.live)
             for r in rows
         ],
     )  # fmt: skip
@@ -298,6 +306,11 @@ def note_meanwhile(conn: Connection, intent_id: int, position: int, *, old: int,
             restocked=intent_row.c.restocked + restocked,
         )
     )
+
+
+def not_alone(conn: Connection, rows: Sequence[tuple[int, int]]) -> None:
+    """Another write of the listing left while these rows were under way: (intent, position)."""
+    _not_alone.many(conn, list(rows))
 
 
 def rows_done(conn: Connection, intent_id: int, positions: Sequence[int]) -> None:

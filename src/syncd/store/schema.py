@@ -132,6 +132,18 @@ listing = _table(
     _int("seen_slack", 0),
     _int("verify", 0),
     _int("doubt_us", null=True),
+    # what it can still bring us at most, and the proof that waits: core/escrow.py
+    _int("exposure", null=True),
+    _int("calls", 0),
+    _int("lost_us", null=True),
+    _int("back", 0),
+    _int("proven", null=True),
+    _int("proven_from_us", 0),
+    _int("proven_us", 0),
+    _int("proven_sold", 0),
+    _int("proven_vague", 0),
+    _int("proven_back", 0),
+    _int("proven_by_read", 0),
     _text("held"),  # why a person must say yes before it is written
     # what we last told it
     _int("told", null=True),
@@ -143,7 +155,8 @@ listing = _table(
     Index("ix_listing_state", "shop_id", "state"),
     _partial("ix_listing_held", "shop_id", where="held <> ''"),
     _partial("ix_listing_verify", "shop_id", "id", where="verify = 1 OR doubt_us IS NOT NULL"),
-    _partial("ix_listing_seen", "shop_id", "id", where="seen IS NOT NULL OR unread > 0"),
+    _partial("ix_listing_unproven", "shop_id", "id", where="lost_us IS NOT NULL OR exposure IS NULL"),
+    _partial("ix_listing_seen", "shop_id", "id", where="seen IS NOT NULL OR unread > 0 OR proven IS NOT NULL"),
 )
 
 rule = _table(  # 0 stands for every shop or every SKU
@@ -262,6 +275,8 @@ intent_row = _table(
     _int("sold_old", 0),  # own units booked meanwhile, accepted for certain before the send
     _int("sold_new", 0),  # own units booked meanwhile that may have come after it
     _int("restocked", 0),
+    _int("cost", 0),  # units booked on the listing's exposure before the send
+    _int("alone", 1),  # no other write of the listing was under way or alive since it was sent
     _text("receipt", None, null=True),
     _int("live", 1),
     _partial("uq_intent_row_live", "listing_id", where="live = 1 AND quantity <> 0", unique=True),

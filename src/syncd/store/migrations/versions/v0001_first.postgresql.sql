@@ -141,6 +141,17 @@ CREATE TABLE listing (
   seen_slack BIGINT DEFAULT 0 NOT NULL,
   verify BIGINT DEFAULT 0 NOT NULL,
   doubt_us BIGINT,
+  exposure BIGINT,
+  calls BIGINT DEFAULT 0 NOT NULL,
+  lost_us BIGINT,
+  back BIGINT DEFAULT 0 NOT NULL,
+  proven BIGINT,
+  proven_from_us BIGINT DEFAULT 0 NOT NULL,
+  proven_us BIGINT DEFAULT 0 NOT NULL,
+  proven_sold BIGINT DEFAULT 0 NOT NULL,
+  proven_vague BIGINT DEFAULT 0 NOT NULL,
+  proven_back BIGINT DEFAULT 0 NOT NULL,
+  proven_by_read BIGINT DEFAULT 0 NOT NULL,
   held TEXT DEFAULT '' NOT NULL,
   told BIGINT,
   told_us BIGINT DEFAULT 0 NOT NULL,
@@ -154,11 +165,13 @@ CREATE TABLE listing (
 
 CREATE INDEX ix_listing_held ON listing (shop_id) WHERE held <> ''
 
-CREATE INDEX ix_listing_seen ON listing (shop_id, id) WHERE seen IS NOT NULL OR unread > 0
+CREATE INDEX ix_listing_seen ON listing (shop_id, id) WHERE seen IS NOT NULL OR unread > 0 OR proven IS NOT NULL
 
 CREATE INDEX ix_listing_sku_id ON listing (sku_id)
 
 CREATE INDEX ix_listing_state ON listing (shop_id, state)
+
+CREATE INDEX ix_listing_unproven ON listing (shop_id, id) WHERE lost_us IS NOT NULL OR exposure IS NULL
 
 CREATE INDEX ix_listing_verify ON listing (shop_id, id) WHERE verify = 1 OR doubt_us IS NOT NULL
 
@@ -206,6 +219,8 @@ CREATE TABLE intent_row (
   sold_old BIGINT DEFAULT 0 NOT NULL,
   sold_new BIGINT DEFAULT 0 NOT NULL,
   restocked BIGINT DEFAULT 0 NOT NULL,
+  cost BIGINT DEFAULT 0 NOT NULL,
+  alone BIGINT DEFAULT 1 NOT NULL,
   receipt TEXT,
   live BIGINT DEFAULT 1 NOT NULL,
   CONSTRAINT pk_intent_row PRIMARY KEY (intent_id, position),

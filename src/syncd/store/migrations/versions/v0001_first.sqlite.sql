@@ -151,6 +151,17 @@ CREATE TABLE listing (
   seen_slack INTEGER DEFAULT 0 NOT NULL,
   verify INTEGER DEFAULT 0 NOT NULL,
   doubt_us INTEGER,
+  exposure INTEGER,
+  calls INTEGER DEFAULT 0 NOT NULL,
+  lost_us INTEGER,
+  back INTEGER DEFAULT 0 NOT NULL,
+  proven INTEGER,
+  proven_from_us INTEGER DEFAULT 0 NOT NULL,
+  proven_us INTEGER DEFAULT 0 NOT NULL,
+  proven_sold INTEGER DEFAULT 0 NOT NULL,
+  proven_vague INTEGER DEFAULT 0 NOT NULL,
+  proven_back INTEGER DEFAULT 0 NOT NULL,
+  proven_by_read INTEGER DEFAULT 0 NOT NULL,
   held TEXT DEFAULT '' NOT NULL,
   told INTEGER,
   told_us INTEGER DEFAULT 0 NOT NULL,
@@ -165,11 +176,13 @@ CREATE TABLE listing (
 
 CREATE INDEX ix_listing_held ON listing (shop_id) WHERE held <> ''
 
-CREATE INDEX ix_listing_seen ON listing (shop_id, id) WHERE seen IS NOT NULL OR unread > 0
+CREATE INDEX ix_listing_seen ON listing (shop_id, id) WHERE seen IS NOT NULL OR unread > 0 OR proven IS NOT NULL
 
 CREATE INDEX ix_listing_sku_id ON listing (sku_id)
 
 CREATE INDEX ix_listing_state ON listing (shop_id, state)
+
+CREATE INDEX ix_listing_unproven ON listing (shop_id, id) WHERE lost_us IS NOT NULL OR exposure IS NULL
 
 CREATE INDEX ix_listing_verify ON listing (shop_id, id) WHERE verify = 1 OR doubt_us IS NOT NULL
 
@@ -219,6 +232,8 @@ CREATE TABLE intent_row (
   sold_old INTEGER DEFAULT 0 NOT NULL,
   sold_new INTEGER DEFAULT 0 NOT NULL,
   restocked INTEGER DEFAULT 0 NOT NULL,
+  cost INTEGER DEFAULT 0 NOT NULL,
+  alone INTEGER DEFAULT 1 NOT NULL,
   receipt TEXT,
   live INTEGER DEFAULT 1 NOT NULL,
   CONSTRAINT pk_intent_row PRIMARY KEY (intent_id, position),
