@@ -67,10 +67,32 @@ class EntryKind(StrEnum):
 
 
 class Returns(StrEnum):
-    """What returned goods do to the stock of a shop's orders: put back on the shelf, or never."""
+    """What returned goods do to the stock of a shop's orders: back on the shelf, never, or when a person says so."""
 
     BACK = "back"
     NEVER = "never"
+    INSPECT = "inspect"
+
+
+class ReturnReason(StrEnum):
+    """Why goods came back (返品理由), where a channel tells it."""
+
+    REFUSED = "refused"  # 受取拒否: the parcel came back unopened
+    SENT_BACK = "sent_back"  # the buyer returned it after receipt
+    DAMAGED = "damaged"  # damaged, or another article than ordered
+    OTHER = "other"
+
+
+class ShipmentState(StrEnum):
+    """Where a shipment (出荷) booked here stands with its shop. See daemon/shipping.py for what leads where."""
+
+    QUEUED = "queued"
+    SENT = "sent"
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    IN_DOUBT = "in_doubt"
+    NOT_SENT = "not_sent"  # booked here only: the shop takes none, or is not written
+    WITHDRAWN = "withdrawn"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +116,7 @@ class LineState:
 
     `line` is stable within the order. `restocked` says how many of the cancelled or returned units the
     shop itself put back on sale; None where the channel does not tell (its `Capabilities` decide then).
+    `return_reason` is why the returned units came back, where it tells.
     """
 
     line: str
@@ -104,6 +127,7 @@ class LineState:
     returned: int = 0
     restocked: int | None = None
     location: str | None = None
+    return_reason: ReturnReason | None = None
 
     @property
     def counts(self) -> Counts:

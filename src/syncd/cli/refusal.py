@@ -14,9 +14,18 @@ EX_CONFIG = 78  # sysexits.h; systemd does not restart on it
 class Refused(Exception):
     """The command was refused or failed; nothing more was done. `str()` is for the person who typed it."""
 
-    def __init__(self, text: str, *, where: str | None = None, status: int | None = None, code: int = FAILED) -> None:
+    def __init__(
+        self,
+        text: str,
+        *,
+        where: str | None = None,
+        status: int | None = None,
+        code: int = FAILED,
+        mistakes: Sequence[tuple[str, str]] = (),
+    ) -> None:
         super().__init__(text)
         self.where = where
+        self.mistakes = tuple(mistakes)  # (where, text) of every item that is wrong
         self.status = status
         self.code = code
 

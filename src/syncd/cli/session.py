@@ -175,7 +175,9 @@ def _refuse(answer: httpx.Response) -> NoReturn:
             f"the admin API answered {answer.status_code}; the daemon's log says why", status=answer.status_code
         )
     where = body.get("where")
-    raise Refused(body["error"], where=None if where is None else str(where), status=answer.status_code)
+    mistakes = [(str(one["where"]), str(one["error"])) for one in body.get("mistakes") or ()]
+    where = None if where is None else str(where)
+    raise Refused(body["error"], where=where, status=answer.status_code, mistakes=mistakes)
 
 
 def _document(answer: httpx.Response) -> Any:

@@ -44,6 +44,13 @@ HEADINGS: Mapping[str, tuple[str, ...]] = {
     "target": ("反映する在庫数",),
     "part": ("構成商品コード",),
     "pieces": ("構成数",),
+    "order": ("受注番号", "注文番号"),
+    "carrier": ("配送会社",),
+    "carrier_name": ("配送会社名",),
+    "tracking": ("送り状番号", "お問い合わせ番号", "追跡番号"),
+    "shipped_at": ("出荷日", "発送日"),
+    "line": ("明細", "明細番号"),
+    "units": ("数量", "出荷数"),
 }
 """Column -> other headings that mean it."""
 

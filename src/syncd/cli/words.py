@@ -26,6 +26,9 @@ JAPANESE: Mapping[str, str] = {
     "would_show": "反映する在庫数",
     "push": "在庫反映",
     "oversold": "売り越し",
+    "carrier": "配送会社",
+    "tracking": "送り状番号",
+    "order": "受注番号",
 }
 
 

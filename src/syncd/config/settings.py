@@ -117,6 +117,9 @@ class Limits(Table):
     doubt_seconds: float = Field(
         600, gt=0, description="Longest time a write may stay in doubt, beyond the channel's own bound."
     )
+    shipment_seconds: float = Field(
+        3600, gt=0, description="Longest time a shipment booked here may wait for its shop, or stay in doubt."
+    )
     watermark_seconds: float = Field(
         600, gt=0, description="Longest standstill of a shop's order watermark, beyond the channel's own bound."
     )

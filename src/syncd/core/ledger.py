@@ -120,9 +120,56 @@ def as_shipped(counts: Counts, ships: str, placed_us: int | None, now_us: int) -
     return replace(counts, shipped=max(counts.shipped, counts.ordered - counts.cancelled))
 
 
-def booked_now(counts: Counts, *, opened: bool, returns: Returns, ignored: int) -> Booked:
-    """What must be booked of a line with these counts, when `ignored` of its shipped units left uncounted."""
-    back = min(counts.returned, counts.shipped) if returns is Returns.BACK else 0
+def with_own(counts: Counts, own_shipped: int) -> Counts:
+    """Counts of a line of which `own_shipped` units are booked here as shipped, in all.
+
+    Both numbers of shipped units are totals of the line, never events, so the larger one is right:
+
+    - A shipment told from both sides counts once, whichever side comes first.
+    - A state that does not know our shipment yet tells fewer units and cannot take them back, however new its
+      `as_of` is: a channel may stamp a state after our booking and still have made it before our call arrived, and
+      what has left does not come back by a state. So `as_of` orders the states among themselves, as ever, and never
+      a state against a shipment of ours; only a person withdraws one.
+    - Units that others shipped are not lost: ours begin behind the shipped units known when they were booked.
+
+    An order cancelled at the shop after its goods left holds nothing more and stays gone; they come back as returned.
+    """
+    return replace(counts, shipped=max(counts.shipped, own_shipped))
+
+
+def carried(own: Mapping[str, tuple[str, int]], given: Iterable[tuple[str, str, int]]) -> dict[str, str]:
+    """Where units booked here as shipped go when a stronger source names the lines anew: old line -> new line.
+
+    `own` gives listing and own shipped units of the known lines, `given` is (line, listing, ordered) of the state.
+    A line that keeps its name keeps its units; one whose listing has no line with room for them does too: they left.
+    """
+    fresh = {line: listing for line, listing, _ in given}
+    room = {line: ordered - (own[line][1] if line in own else 0) for line, _, ordered in given}
+    moved: dict[str, str] = {}
+    for old, (listing, units) in own.items():
+        if units and old not in fresh:
+            found = next((line for line, key in fresh.items() if key == listing and room[line] >= units), None)
+            if found is not None:
+                moved[old] = found
+                room[found] -= units
+    return moved
+
+
+def awaits_shop(counts: Counts, own_shipped: int, shop_shipped: int) -> bool:
+    """Whether the shop does not show yet what was shipped here, and still could."""
+    return min(own_shipped, counts.ordered - counts.cancelled) > shop_shipped
+
+
+def booked_now(counts: Counts, *, opened: bool, returns: Returns, ignored: int, accepted_back: int = 0) -> Booked:
+    """What must be booked of a line with these counts, when `ignored` of its shipped units left uncounted.
+
+    Of returned goods that are inspected only those come back that a person accepted.
+    """
+    back = 0
+    if returns is not Returns.NEVER:
+        back = min(counts.returned, counts.shipped)
+    if returns is Returns.INSPECT:
+        back = min(back, accepted_back)
     held = counts.held
     return Booked(
         held=0 if opened else held,

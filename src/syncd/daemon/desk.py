@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
-from syncd.daemon import desk_listings, desk_opening, desk_orders, desk_skus, desk_stock, desk_why
+from syncd.daemon import desk_listings, desk_opening, desk_orders, desk_shipments, desk_skus, desk_stock, desk_why
 from syncd.daemon.desk_answers import Done, NotFound, Refused, names, shop_facts
 from syncd.daemon.desk_listings import ListingItem
 from syncd.daemon.desk_opening import Number, Opening, Reading
+from syncd.daemon.desk_shipments import ShipmentItem
 from syncd.daemon.desk_skus import RuleItem, SkuItem
 from syncd.daemon.desk_stock import Item
 from syncd.daemon.desk_why import Why
@@ -239,6 +240,32 @@ class Desk:
         return await self.change(
             lambda conn, facts, now: desk_orders.rebook(conn, facts, shop, numbers, now, who), preview=preview
         )
+
+    async def ship(self, items: Sequence[ShipmentItem], who: str, *, preview: bool) -> Done:
+        """Book parcels that left, all or none; their shops are told."""
+        done = await self.change(
+            lambda conn, facts, now: desk_shipments.book_shipments(conn, facts, items, now, who), preview=preview
+        )
+        if not preview:
+            self._wake_shipping(one.shop for one in items)
+        return done
+
+    async def decide_shipment(self, action: str, shipment_id: int, who: str) -> Done:
+        """Send a shipment again (`retry`), say that its shop has it (`settle`), or take it back (`withdraw`)."""
+        decide = {
+            "retry": desk_shipments.retry,
+            "settle": desk_shipments.settle,
+            "withdraw": desk_shipments.withdraw,
+        }[action]
+        done = await self.change(lambda conn, facts, now: decide(conn, facts, shipment_id, now, who))
+        self._wake_shipping(str(one["shop"]) for one in done.changes)
+        return done
+
+    def _wake_shipping(self, names: Iterable[str]) -> None:
+        for name in set(names):
+            running = self.hub.shops.get(shop_facts(self.hub.facts, name).id)
+            if running is not None:
+                running.shipment_wake.set()
 
     async def why(self, shop: str, key: str) -> Why:
         """Explain one listing's number."""

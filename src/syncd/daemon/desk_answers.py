@@ -36,6 +36,28 @@ class Conflict(Refused):
     """It contradicts what is stored: a cycle of bundles, an older count, a key used for something else."""
 
 
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One item of a request that cannot be applied."""
+
+    index: int
+    field: str
+    text: str
+
+    @property
+    def where(self) -> str:
+        return f"items[{self.index}].{self.field}"
+
+
+class Mistakes(Refused):
+    """Items that cannot be applied, so that none was. The text is the first one's."""
+
+    def __init__(self, every: Sequence[Mistake]) -> None:
+        more = f" (and {len(every) - 1} more mistakes)" if len(every) > 1 else ""
+        super().__init__(f"{every[0].where}: {every[0].text}{more}", every[0].where)
+        self.every = tuple(every)
+
+
 @dataclass(slots=True)
 class Done:
     """What a change at the desk did: each change as a plain row, what was left out and why, and the targets."""

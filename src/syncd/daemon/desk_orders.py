@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from syncd.core import ledger
-from syncd.daemon.booking import NO_STOCK, freeze, rebook_orders, thaw
+from syncd.daemon.booking import is_open, rebook_orders
 from syncd.daemon.desk_answers import Done, NotFound, audit, names, shop_facts
 from syncd.daemon.facts import Facts, ShopFacts
 from syncd.daemon.targets import refresh_skus
@@ -17,7 +17,7 @@ from syncd.store import listings as listing_rows
 from syncd.store import orders as order_rows
 from syncd.store import stock
 from syncd.store.listings import ListingRow
-from syncd.store.orders import LineRow, OrderRow
+from syncd.store.orders import NO_STOCK, LineRow, OrderRow, freeze, thaw
 from syncd.store.stock import BalanceRow
 
 
@@ -62,7 +62,7 @@ def rebook(
                     waiting.append(order.id)
             else:
                 _swap(work, order, line, new)
-        order.open = int(any(line.b_held or line.b_allocated or line.pieces == "" for line in lines))
+        order.open = int(any(is_open(shop, line) for line in lines))
     order_rows.save_orders(conn, [], [order for order, _ in loaded])
     order_rows.save_lines(conn, [], [line for _, lines in loaded for line in lines])
     if waiting:

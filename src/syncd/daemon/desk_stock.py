@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, func, select
 
 from syncd.core import ledger
-from syncd.daemon.booking import thaw
 from syncd.daemon.desk_answers import Conflict, Done, NotFound, Refused, audit, folded, meant, names
 from syncd.daemon.facts import Facts
 from syncd.daemon.targets import refresh_skus
 from syncd.model import Balance, EntryKind, from_us
 from syncd.store import orders as order_rows
 from syncd.store import stock
+from syncd.store.orders import thaw
 from syncd.store.schema import entry, location, order_line, orders, sku
 from syncd.store.stock import BalanceRow
 

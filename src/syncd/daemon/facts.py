@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from syncd.core.escrow import Exposure
 from syncd.core.fence import GRAIN_US, Shown
-from syncd.model import Returns
+from syncd.model import ReturnReason, Returns
 from syncd.sdk.channel import Restock
 from syncd.sdk.settings import HandEdits, Writes
 from syncd.store.listings import ListingRow
@@ -30,6 +30,14 @@ class ShopFacts:
     writes: Writes = Writes.DRY_RUN
     hand_edits: HandEdits = HandEdits.ASK
     folds_keys: bool = False
+    returns_by_reason: Mapping[ReturnReason, Returns] = field(default_factory=dict)
+    takes_shipments: bool = False
+    shows_shipments: bool = True
+
+    def returns_of(self, reason: str) -> Returns:
+        """What goods that came back for this reason do to the stock."""
+        known = self.returns_by_reason.get(ReturnReason(reason)) if reason else None
+        return self.returns if known is None else known
 
     def key(self, listing: str) -> str:
         """A listing key as this shop compares them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -16,22 +16,25 @@ from syncd.config import Settings
 from syncd.daemon.booking import book_overdue
 from syncd.daemon.hub import Hub, Shop, Status
 from syncd.daemon.supervisor import Runner
-from syncd.model import Lane, from_us, to_us
-from syncd.store import cleaning, counts, outbox, shops
+from syncd.model import Lane, ShipmentState, from_us, to_us
+from syncd.store import cleaning, counts, outbox, shipments, shops
 from syncd.store.engine import Priority
+from syncd.telemetry.metrics import SHIPMENT_STATES
 
 log = structlog.get_logger()
 EVERY_SECONDS = 10.0
 HOUR_US = 3_600_000_000
 SET_BACK_US = 5_000_000
 WARN_DAYS = (14, 7, 3, 1)
-SILENCES = ("orders_silent", "writes_silent", "stockout_late", "push_late", "watermark_stands", "doubt_old")
+SILENCES = (
+    "orders_silent", "writes_silent", "stockout_late", "push_late", "watermark_stands", "doubt_old", "shipment_late",
+)  # fmt: skip
 KEPT_INTENTS_US = 7 * 24 * HOUR_US
 ALARM_KINDS = (
     "brake", "hand_edit", "listing_gone", "listing_not_counted", "row_refused", "unbooked_line", "unreadable",
     "orders_failing", "write_failing", "reconcile_failing", "sign_in_required", "shop_down", "orders_silent",
     "writes_silent", "stockout_late", "push_late", "doubt_old", "watermark_stands", "key_expires", "oversold",
-    "late_orders",
+    "late_orders", "shipments_failing", "shipment_refused", "shipment_late",
 )  # fmt: skip
 
 
@@ -48,6 +51,7 @@ class Housekeeping:
     late: list[str] = field(default_factory=list)
     offset_us: int | None = None
     doubts: dict[str, int] = field(default_factory=dict)  # shop -> when its oldest doubt could be read back
+    parcels: dict[str, int] = field(default_factory=dict)  # shop -> since when its oldest shipment waits
 
     async def turn(self) -> int:
         """Look once; returns when to look again. `late` names what is late, for readiness."""
@@ -76,6 +80,7 @@ class Housekeeping:
         status = await self.hub.store.read(counts.status)
         rows = await self.hub.store.read(shops.all_shops)
         self._gauges(status, rows)
+        self._shipment_gauges(await self.hub.store.read(shipments.waiting))
         return status, rows
 
     async def _watch_clock(self, now_us: int) -> None:
@@ -134,6 +139,18 @@ class Housekeeping:
         metrics.wal_bytes.set(wal)
         metrics.disk_free_bytes.set(free)
 
+    def _shipment_gauges(self, waiting: Sequence[Mapping[str, Any]]) -> None:
+        metrics = self.hub.metrics
+        known = {(one["shop"], one["state"]): one for one in waiting}
+        self.parcels = {}
+        for name in self.runners:
+            for state in SHIPMENT_STATES:
+                one = known.get((name, state))
+                metrics.shipments_open.labels(name, state).set(0 if one is None else one["count"])
+                metrics.shipments_oldest.labels(name, state).set(0 if one is None else one["since_us"] / 1e6)
+                if one is not None and state != ShipmentState.REFUSED:  # those have an alarm of their own
+                    self.parcels[name] = min(self.parcels.get(name, one["since_us"]), one["since_us"])
+
     # -- limits of silence (promise 8) -----------------------------------------------------------------------
 
     async def _limits(
@@ -186,6 +203,9 @@ class Housekeeping:
         oldest_us = self.doubts.get(name)
         if oldest_us is not None and (age := (now_us - oldest_us) / 1e6) > limits.doubt_seconds:
             silent.append(("doubt_old", f"{name}: a write is in doubt for {age:.0f} s beyond its time"))
+        oldest_us = self.parcels.get(name)
+        if oldest_us is not None and (age := (now_us - oldest_us) / 1e6) > limits.shipment_seconds:
+            silent.append(("shipment_late", f"{name}: a shipment waits or is in doubt for {age:.0f} s"))
         for lane, kind, seconds in (
             (Lane.STOCKOUT, "stockout_late", limits.stockout_seconds),
             (Lane.BATCH, "push_late", limits.oldest_push_seconds),

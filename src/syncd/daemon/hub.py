@@ -60,6 +60,7 @@ class Shop:
     intake_wake: Wake = field(default_factory=Wake)
     write_wake: Wake = field(default_factory=Wake)
     reconcile_wake: Wake = field(default_factory=Wake)
+    shipment_wake: Wake = field(default_factory=Wake)
     stopping: bool = False
     signed_out: bool = False
 
@@ -89,7 +90,7 @@ class Shop:
         self.key_told = None if same else told
 
     def wake_all(self) -> None:
-        for wake in (self.intake_wake, self.write_wake, self.reconcile_wake):
+        for wake in (self.intake_wake, self.write_wake, self.reconcile_wake, self.shipment_wake):
             wake.set()
 
 

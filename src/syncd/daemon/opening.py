@@ -160,6 +160,9 @@ def facts_of(
         writes=Writes.ON if started else shop.writes,
         hand_edits=shop.hand_edits,
         folds_keys=not capabilities.listing_case_sensitive,
+        returns_by_reason=shop.returns_by_reason,
+        takes_shipments=capabilities.takes_shipments,
+        shows_shipments=capabilities.shows_shipments and shop.ships == "reported",
     )
 
 

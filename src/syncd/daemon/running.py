@@ -25,6 +25,7 @@ from syncd.sdk.channel import (
     OrderPage,
     Pending,
     Rejected,
+    Shipment,
     SignInPage,
     StockWrite,
     Unreported,
@@ -116,19 +117,27 @@ class Running:
         """Write rows. A fault of the plugin leaves every row in doubt: it may have been sent."""
         try:
             report = await self._call("write_stock", lambda: self.channel.write_stock(rows, route, key), effect=True)
-            return self._check_report(report, len(rows))
+            return self._check_report("write_stock", report, len(rows))
         except BrokenAnswer as error:
             raise InDoubt(str(error)) from error
 
-    def _check_report(self, report: object, count: int) -> WriteReport:
+    async def send_shipments(self, shipments: Sequence[Shipment]) -> WriteReport:
+        """Report shipments. A fault of the plugin leaves every one in doubt: it may have been sent."""
+        try:
+            report = await self._call("send_shipments", lambda: self.channel.send_shipments(shipments), effect=True)
+            return self._check_report("send_shipments", report, len(shipments))
+        except BrokenAnswer as error:
+            raise InDoubt(str(error)) from error
+
+    def _check_report(self, call: str, report: object, count: int) -> WriteReport:
         if not isinstance(report, WriteReport) or not isinstance(report.unreported, Unreported):
-            raise PluginFault(f"{self.shop}: write_stock returned {_kind(report)}, not a WriteReport")
+            raise PluginFault(f"{self.shop}: {call} returned {_kind(report)}, not a WriteReport")
         seen: set[int] = set()
         for row in report.rows:
             if not isinstance(row, (Accepted, Rejected, Pending)) or not 0 <= row.index < count:
-                raise PluginFault(f"{self.shop}: write_stock reported {row!r:.100}, outside the {count} rows given")
+                raise PluginFault(f"{self.shop}: {call} reported {row!r:.100}, outside the {count} rows given")
             if row.index in seen:
-                raise PluginFault(f"{self.shop}: write_stock reported index {row.index} twice")
+                raise PluginFault(f"{self.shop}: {call} reported index {row.index} twice")
             seen.add(row.index)
         return report
 

@@ -27,6 +27,7 @@ from syncd.daemon.opening import OpenChannel, open_shop
 from syncd.daemon.reconcile import Reconcile
 from syncd.daemon.running import PluginFault
 from syncd.daemon.sending import recover
+from syncd.daemon.shipping import Shipping
 from syncd.model import to_us
 from syncd.sdk.channel import CheckReport
 from syncd.sdk.errors import ChannelError, SignInRequired
@@ -36,7 +37,7 @@ from syncd.store.engine import StoreBusy, StoreFull
 from syncd.telemetry import redact
 
 log = structlog.get_logger()
-FAILING = ("orders_failing", "write_failing", "reconcile_failing")
+FAILING = ("orders_failing", "write_failing", "reconcile_failing", "shipments_failing")
 DAY_US = 86_400_000_000
 STORE_PAUSE_US = 5_000_000
 LASTING_US = 300_000_000
@@ -171,6 +172,7 @@ class Runner:
         self.dispatcher = Dispatcher(self.hub, shop, intake)
         self.reconcile = Reconcile(self.hub, shop, self.dispatcher)
         self.reconcile.start_full_sync(push=False)
+        shipping = Shipping(self.hub, shop)
         self.hub.shops[shop.id] = self.shop = shop
         self.status, self.text, self.running_since_us = Status.RUNNING, "", self.hub.clock.now_us()
         shop.status = Status.RUNNING
@@ -180,6 +182,7 @@ class Runner:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._keep, "intake", intake.turn, shop.intake_wake)
                 group.start_soon(self._keep, "reconcile", self.reconcile.turn, shop.reconcile_wake)
+                group.start_soon(self._keep, "shipments", shipping.turn, shop.shipment_wake)
                 group.start_soon(self._keep, "check", partial(self._daily_check, shop), Wake())
                 await self._keep_writing(shop, self.dispatcher)
                 group.cancel_scope.cancel()

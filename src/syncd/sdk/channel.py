@@ -197,7 +197,8 @@ class Shipment:
     """Goods of one order that left, in one parcel.
 
     `lines` gives units per order line as the order's state names it; empty means all that is still unshipped.
-    `carrier_name` is what buyers read where the carrier is OTHER.
+    `carrier_name` is what buyers read where the carrier is OTHER. `leaves_open` gives the units per line
+    that leave in a later parcel; channels that know only whole orders or destinations wait for the last one with it.
     """
 
     order: str
@@ -206,6 +207,7 @@ class Shipment:
     shipped_at: datetime
     lines: Mapping[str, int] = field(default_factory=dict)
     carrier_name: str = ""
+    leaves_open: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,7 +309,11 @@ class Channel(ABC):
         raise NotImplementedError(f"{self.slug} does not list its listings")
 
     async def send_shipments(self, shipments: Sequence[Shipment]) -> WriteReport:
-        """Report shipments, answered by index."""
+        """Report shipments, answered by index; at most `capabilities.shipment_rows` a call, one of an order.
+
+        A parcel that the order bears already is accepted, not reported twice. Raise InDoubt when it was sent and its
+        outcome is unknown: it is told again only when the order's state does not show it.
+        """
         raise NotImplementedError(f"{self.slug} takes no shipments")
 
     async def sign_in_page(self) -> SignInPage:

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
-from syncd.model import Returns
+from syncd.model import ReturnReason, Returns
 
 
 class Orders(StrEnum):
@@ -112,7 +112,12 @@ class ShopSettings(BaseModel):
         description='When goods leave: "reported", "after <days>" or "at_order".',
         pattern=r"^(reported|at_order|after \d{1,3})$",
     )
-    returns: Returns = Field(Returns.NEVER, description="Returned goods: back (on the shelf) or never.")
+    returns: Returns = Field(
+        Returns.NEVER, description="Returned goods: back (on the shelf), never, or inspect (a person decides)."
+    )
+    returns_by_reason: dict[ReturnReason, Returns] = Field(
+        {}, description="The same for a reason, where the channel tells one: refused, sent_back, damaged, other."
+    )
     hand_edits: HandEdits = Field(
         HandEdits.ASK, description="A number lowered on the mall by hand: ask, overwrite or adopt."
     )

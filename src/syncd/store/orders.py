@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TypeVar
 
@@ -12,6 +12,8 @@ from syncd.store.fast import Prepared
 from syncd.store.schema import entry, order_line, orders
 
 CHUNK = 500
+NO_STOCK = "-"
+"""Frozen pieces of a line that holds nothing: its listing is not counted."""
 
 
 @dataclass(slots=True)
@@ -29,6 +31,7 @@ class OrderRow:
     open: int
     first_us: int
     seen_us: int
+    asked_us: int = 0
 
 
 @dataclass(slots=True)
@@ -54,6 +57,23 @@ class LineRow:
     b_restocked: int = 0
     b_units: int = 0
     ignored: int = 0
+    own_shipped: int = 0
+    shop_shipped: int = 0
+    accepted_back: int = 0
+    rejected_back: int = 0
+    return_reason: str = ""
+
+
+def freeze(pieces: Mapping[int, int]) -> str:
+    """Pieces per SKU as they are kept on a line."""
+    return ",".join(f"{sku}:{count}" for sku, count in pieces.items())
+
+
+def thaw(text: str) -> dict[int, int]:
+    """The frozen pieces of a line."""
+    if text in ("", NO_STOCK):
+        return {}
+    return {int(sku): int(count) for sku, _, count in (one.partition(":") for one in text.split(","))}
 
 
 ORDER_COLUMNS = tuple(field.name for field in fields(OrderRow))
@@ -144,7 +164,7 @@ def next_ids(conn: Connection) -> tuple[int, int]:
 def _order_values(row: OrderRow) -> tuple[object, ...]:
     return (
         row.id, row.shop_id, row.number, row.placed_us, row.as_of_us, row.source, row.opened, row.shipped_us,
-        row.open, row.first_us, row.seen_us,
+        row.open, row.first_us, row.seen_us, row.asked_us,
     )  # fmt: skip
 
 
@@ -152,7 +172,8 @@ def _line_values(row: LineRow) -> tuple[object, ...]:
     return (
         row.listing, row.listing_id, row.location_id, row.ordered, row.cancelled, row.shipped, row.returned,
         row.restocked, row.pieces, row.booking, row.b_held, row.b_allocated, row.b_gone, row.b_restocked,
-        row.b_units, row.ignored,
+        row.b_units, row.ignored, row.own_shipped, row.shop_shipped, row.accepted_back, row.rejected_back,
+        row.return_reason,
     )  # fmt: skip
 
 
@@ -164,10 +185,11 @@ def save_orders(conn: Connection, new: Sequence[OrderRow], changed: Sequence[Ord
         _update_order.many(
             conn,
             [
-                (row.placed_us, row.as_of_us, row.source, row.opened, row.shipped_us, row.open, row.seen_us, row.id)
+                (row.placed_us, row.as_of_us, row.source, row.opened, row.shipped_us, row.open, row.seen_us,
+                 row.asked_us, row.id)
                 for row in changed
             ],
-        )
+        )  # fmt: skip
 
 
 def save_lines(conn: Connection, new: Sequence[LineRow], changed: Sequence[LineRow]) -> None:
@@ -198,7 +220,9 @@ def unbooked_lines_of(conn: Connection, shop_id: int, listings: Sequence[str]) -
 
 
 def open_numbers(conn: Connection, shop_id: int, most: int = 100_000) -> list[str]:
-    """Numbers of a shop's orders that still hold stock or wait for a mapping, oldest first."""
+    """Numbers of a shop's orders that still hold stock, wait for a mapping, or were shipped here and do not show it
+    yet; oldest first.
+    """
     query = (
         select(orders.c.number).where(orders.c.shop_id == shop_id, orders.c.open == 1).order_by(orders.c.id).limit(most)
     )

@@ -1,7 +1,7 @@
 """The tables. One SQL for SQLite (STRICT) and PostgreSQL; times are whole microseconds since the epoch.
 
-sku ── part (bundles)            shop ── listing ── outbox (wishes)     orders ── order_line
- └── balance per location         └── intent ── intent_row (calls)                 └── entry (append-only)
+sku ── part (bundles)            shop ── listing ── outbox (wishes)     orders ── order_line ── entry (append-only)
+ └── balance per location         └── intent ── intent_row (calls)       └── shipment ── shipment_line
 rule (scopes)   grant   alarm   audit   meta
 """
 
@@ -181,6 +181,7 @@ orders = _table(
     _int("open", 1),  # still holds, or a line of it could not be booked
     _int("first_us"),
     _int("seen_us"),
+    _int("asked_us", 0),  # begin of the newest request that showed it
     UniqueConstraint("shop_id", "number"),
     _partial("ix_orders_open", "shop_id", "id", where="open = 1"),
 )
@@ -206,9 +207,48 @@ order_line = _table(
     _int("b_restocked", 0),
     _int("b_units", 0),  # units of the listing already taken off (or put back) in believed
     _int("ignored", 0),  # units that left before a count or opening
+    _int("own_shipped", 0),  # shipped in all, as booked here
+    _int("shop_shipped", 0),  # shipped in all, as its shop shows it
+    _int("accepted_back", 0),  # returned units that a person put back on the shelf
+    _int("rejected_back", 0),  # and that a person did not
+    _text("return_reason"),
     UniqueConstraint("order_id", "line"),
     _partial("ix_order_line_unbooked", "listing", where="pieces = ''"),
     _partial("ix_order_line_held", "listing_id", where="b_held > 0"),
+    _partial("ix_order_line_returned", "id", where="returned > accepted_back + rejected_back"),
+)
+
+shipment = _table(  # one parcel of one order, booked here: durable before its shop is told
+    "shipment",
+    _id(),
+    _ref("shop_id", "shop"),
+    _ref("order_id", "orders"),
+    _text("parcel", None),  # carrier and tracking number: the same parcel is booked once
+    _text("carrier", None),
+    _text("carrier_name"),
+    _text("tracking"),
+    _int("shipped_us"),
+    _text("state", None),
+    _text("note"),  # why it was refused, is in doubt, or is not sent
+    _int("whole", 1),  # all that was unshipped
+    _int("alone", 0),  # a refused call held it: send it by itself
+    _int("attempts", 0),
+    _int("not_before_us", 0),
+    _int("doubt_us", 0),  # in doubt: from then on the call can take no more effect
+    _int("created_us"),
+    _int("changed_us"),
+    _text("who"),
+    UniqueConstraint("order_id", "parcel"),
+    _partial("ix_shipment_live", "shop_id", "id", where="state IN ('queued', 'sent', 'in_doubt', 'refused')"),
+)
+
+shipment_line = _table(
+    "shipment_line",
+    _ref("shipment_id", "shipment", primary=True),
+    _ref("line_id", "order_line", primary=True),
+    _int("units"),
+    _int("expected", 0),  # shipped units of the line that its shop shows once it took this in
+    Index("ix_shipment_line_line_id", "line_id"),
 )
 
 entry = _table(

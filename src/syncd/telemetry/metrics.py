@@ -52,6 +52,8 @@ CALL_OUTCOMES = (
 )
 PUSH_OUTCOMES = ("accepted", "rejected", "pending", "unreported", "in_doubt")
 ORDER_OUTCOMES = ("new", "changed", "same", "older")
+SHIPMENT_OUTCOMES = ("accepted", "refused", "in_doubt", "queued")
+SHIPMENT_STATES = ("queued", "sent", "in_doubt", "refused")
 SUCCESS_OPS = ("orders", "write")
 DRIFT_DIRECTIONS = ("up", "down")  # the shop shows more or less than believed
 
@@ -108,6 +110,7 @@ class Metrics:
         self.orders_ingested = counter("syncd_orders_ingested_total", "Orders booked for the first time.", "shop")
         self.order_states = counter("syncd_order_states_total", "Order states read, by use.", "shop", "outcome")
         self.push_items = counter("syncd_push_items_total", "Listings written, by answer.", "shop", "outcome")
+        self.shipments = counter("syncd_shipments_total", "Shipments told, by answer.", "shop", "outcome")
         self.late_orders = counter("syncd_late_orders_total", "Orders found after the watermark passed them.", "shop")
         self.drift_units = counter("syncd_drift_units_total", "Units by which shops differed from believed.", "shop")
         self.drift_listings = counter(
@@ -141,6 +144,10 @@ class Metrics:
         self.outbox_rows = gauge("syncd_outbox_rows", "Changes that wait.", "shop", "lane")
         self.outbox_oldest = gauge(
             "syncd_outbox_oldest_timestamp_seconds", "Since when the oldest change waits; 0: none.", "shop", "lane"
+        )
+        self.shipments_open = gauge("syncd_shipments_open", "Shipments that their shop has not taken.", "shop", "state")
+        self.shipments_oldest = gauge(
+            "syncd_shipments_oldest_timestamp_seconds", "Since when the oldest of them waits; 0: none.", "shop", "state"
         )
         self.last_success = gauge(
             "syncd_shop_last_success_timestamp_seconds", "Last good order read or write; 0: never.", "shop", "op"
@@ -183,6 +190,9 @@ class Metrics:
         self._make(name, self.push_items, PUSH_OUTCOMES)
         self._make(name, self.drift_listings, DRIFT_DIRECTIONS)
         self._make(name, self.last_success, SUCCESS_OPS)
+        self._make(name, self.shipments, SHIPMENT_OUTCOMES)
+        self._make(name, self.shipments_open, SHIPMENT_STATES)
+        self._make(name, self.shipments_oldest, SHIPMENT_STATES)
         self._make(name, self.shop_state, SHOP_STATES)
         by_lane: tuple[MetricWrapperBase, ...] = (self.push_seconds, self.outbox_rows, self.outbox_oldest)
         for metric in by_lane:

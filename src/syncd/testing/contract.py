@@ -15,8 +15,9 @@ from __future__ import annotations
 
 from syncd.testing.contract_changes import ChangesContract
 from syncd.testing.contract_faults import FaultsContract, QuirksContract
+from syncd.testing.contract_shipments import ShipmentsContract
 from syncd.testing.contract_stock import StockContract
 
 
-class ChannelContract(ChangesContract, StockContract, FaultsContract, QuirksContract):
+class ChannelContract(ChangesContract, ShipmentsContract, StockContract, FaultsContract, QuirksContract):
     """Everything a channel has to prove against its emulator."""

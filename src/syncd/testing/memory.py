@@ -1,7 +1,7 @@
 """A well-behaved reference channel without a protocol: straight over a `Market`, for tests, benches and fuzzers.
 
 `MemoryShop` is the mall (its emulator), found by its market's name in `MARKETS`; `MemoryChannel` is the plugin. What
-the shop can do is chosen by `MemorySettings`. Operations are named `orders`, `write` and `read`.
+the shop can do is chosen by `MemorySettings`. Operations are named `orders`, `write`, `read` and `ship`.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ from syncd.testing.world import Market, Refusal, TruthLine, TruthOrder, World
 
 T = TypeVar("T")
 
-OPERATIONS = frozenset({"orders", "write", "read"})
+OPERATIONS = frozenset({"orders", "write", "read", "ship"})
 MARKETS: dict[str, MemoryShop] = {}
 """The memory shops of this process by market name; a new one of the same name replaces the old."""
 
@@ -81,6 +81,9 @@ class MemorySettings(ChannelSettings):
     later_seconds: float = Field(30.0, description="How long the mall takes for such a write.")
     key_life_seconds: float = Field(0.0, description="How long a write's key is remembered.")
     dead_after_seconds: float = Field(60.0, description="Longest a given-up write may still take effect.")
+    takes_shipments: bool = Field(True, description="Whether shipments can be reported.")
+    shows_shipments: bool = Field(True, description="Whether orders show what was shipped.")
+    shipment_rows: int = Field(10, description="Shipments a call takes.")
     max_quantity: int = Field(99_999, description="Largest number a listing shows.")
 
 
@@ -202,6 +205,24 @@ class MemoryShop(Emulator):
             self.remembered[key] = (now, report)
         return report
 
+    def take_parcels(self, shipments: Sequence[Shipment]) -> WriteReport:
+        """A call that reports shipments."""
+        if len(shipments) > self.options.shipment_rows:
+            raise CallRefused(f"{len(shipments)} shipments, at most {self.options.shipment_rows}")
+        return WriteReport(tuple(self._parcel(i, one) for i, one in enumerate(shipments)))
+
+    def _parcel(self, index: int, shipment: Shipment) -> Accepted | Rejected:
+        order = self.market.orders.get(shipment.order)
+        if order is None:
+            return Rejected(index, Reason.OTHER, "no such order")
+        if shipment.tracking in order.parcels:
+            return Accepted(index)
+        held = {line.line: line.held for line in order.lines}
+        if any(units > held.get(line, 0) for line, units in shipment.lines.items()) or not any(held.values()):
+            return Rejected(index, Reason.INVALID, "more than is left to ship")
+        self.market.ship(shipment.order, shipment.lines or None, tracking=shipment.tracking)
+        return Accepted(index)
+
     def _upload(self, index: int, row: StockWrite, receipt: str) -> Pending:
         self.uploads[receipt] = Upload(self.world.now() + timedelta(seconds=self.options.later_seconds), row)
         return Pending(index, receipt)
@@ -261,7 +282,9 @@ class MemoryChannel(Channel):
             read_rows=s.read_rows,
             read_operation="read",
             publishes_webhooks=True,
-            takes_shipments=True,
+            shows_shipments=s.shows_shipments,
+            takes_shipments=s.takes_shipments,
+            shipment_rows=s.shipment_rows,
             lists_listings=True,
             max_quantity=s.max_quantity,
         )
@@ -335,7 +358,7 @@ class MemoryChannel(Channel):
             listing=line.listing,
             ordered=line.ordered,
             cancelled=line.cancelled,
-            shipped=line.shipped,
+            shipped=line.shipped if self.settings.shows_shipments else 0,
             returned=line.returned,
             restocked=line.restocked if self.settings.tells_restocked else None,
         )
@@ -361,17 +384,7 @@ class MemoryChannel(Channel):
             yield ListingInfo(one.key, one.sku, quantity=one.shown if one.counted else None, counted=one.counted)
 
     async def send_shipments(self, shipments: Sequence[Shipment]) -> WriteReport:
-        def ship() -> WriteReport:
-            rows: list[Accepted | Rejected | Pending] = []
-            for i, shipment in enumerate(shipments):
-                if shipment.order in self.shop.market.orders:
-                    self.shop.market.ship(shipment.order)
-                    rows.append(Accepted(i))
-                else:
-                    rows.append(Rejected(i, Reason.OTHER, "no such order"))
-            return WriteReport(tuple(rows))
-
-        return await self.call("write", ship, effect=True)
+        return await self.call("ship", lambda: self.shop.take_parcels(shipments), effect=True)
 
     async def receive(self, webhook: Webhook) -> Hint:
         """A push is signed with the key itself, in the header `x-key`."""

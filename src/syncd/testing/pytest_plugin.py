@@ -15,7 +15,8 @@ from types import ModuleType
 
 import pytest
 
-CONTRACT = ("contract", "contract_stage", "contract_orders", "contract_changes", "contract_stock", "contract_faults")
+PARTS = ("stage", "orders", "changes", "shipments", "stock", "faults")
+CONTRACT = ("contract", *(f"contract_{part}" for part in PARTS))
 pytest.register_assert_rewrite(*(f"syncd.testing.{name}" for name in CONTRACT))
 
 BLOCKED_SECONDS = 3.0

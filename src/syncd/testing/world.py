@@ -59,7 +59,10 @@ class TruthLine:
 
 @dataclass(slots=True)
 class TruthOrder:
-    """One accepted order. `visible_at` is when the order feed first shows it, `delivered_at` when we got it."""
+    """One accepted order. `visible_at` is when the order feed first shows it, `delivered_at` when we got it.
+
+    `parcels` are the tracking numbers of what was reported as shipped, each as often as it was reported.
+    """
 
     number: str
     lines: list[TruthLine]
@@ -68,6 +71,7 @@ class TruthOrder:
     updated_at: datetime
     cancelled_at: datetime | None = None
     delivered_at: datetime | None = None
+    parcels: list[str] = field(default_factory=list)
     extra: dict[str, object] = field(default_factory=dict)
 
 
@@ -135,11 +139,13 @@ class Market:
             order.cancelled_at = now
         self._changed(order, now)
 
-    def ship(self, number: str) -> None:
-        """Ship all that an order still holds."""
+    def ship(self, number: str, units: Mapping[str, int] | None = None, *, tracking: str = "") -> None:
+        """Ship all that an order still holds, or so many units of its lines (line -> units)."""
         order = self.orders[number]
         for line in order.lines:
-            line.shipped += line.held
+            line.shipped += min(line.held, line.held if units is None else units.get(line.line, 0))
+        if tracking:
+            order.parcels.append(tracking)
         self._changed(order, self.world.now())
 
     def give_back(self, number: str, units: Mapping[str, int], *, restock: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
@@ -10,27 +11,33 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from syncd.daemon.desk_answers import Conflict, NotFound, Refused
+from syncd.daemon.desk_answers import Conflict, Mistake, NotFound, Refused
 from syncd.daemon.running import PluginFault
 from syncd.sdk.errors import ChannelError
 from syncd.store.engine import StoreError
 
 log = structlog.get_logger()
 LONGEST = 1024
+MOST_NAMED = 1000
 
 
-def answer(status: int, text: str, where: str = "") -> JSONResponse:
+def answer(status: int, text: str, where: str = "", mistakes: Sequence[Mistake] = ()) -> JSONResponse:
     """An error as the API gives it. A text that is no Unicode is mended, or it could not be sent."""
-    clean = text.encode("utf-8", "replace").decode()[:LONGEST]
-    body: dict[str, Any] = {"error": clean or "refused"}
+    body: dict[str, Any] = {"error": _clean(text) or "refused"}
     if where:
-        body["where"] = where.encode("utf-8", "replace").decode()[:LONGEST]
+        body["where"] = _clean(where)
+    if mistakes:
+        body["mistakes"] = [{"where": one.where, "error": _clean(one.text)} for one in mistakes[:MOST_NAMED]]
     return JSONResponse(body, status)
+
+
+def _clean(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()[:LONGEST]
 
 
 async def _refused(_request: Request, error: Exception) -> JSONResponse:
     status = 404 if isinstance(error, NotFound) else 409 if isinstance(error, Conflict) else 422
-    return answer(status, str(error), getattr(error, "where", ""))
+    return answer(status, str(error), getattr(error, "where", ""), getattr(error, "every", ()))
 
 
 async def _bad_body(_request: Request, error: Exception) -> JSONResponse:

@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictBool, St
 
 from syncd.core.planner import Rule
 from syncd.model import ListingState, to_us
+from syncd.sdk.channel import Carrier
 
 MOST_ITEMS = 200_000
 Code = Annotated[str, Field(min_length=1, max_length=512)]
@@ -26,6 +27,7 @@ class Error(BaseModel):
 
     error: str
     where: str | None = None
+    mistakes: list[dict[str, str]] | None = None
 
 
 class Page(BaseModel):
@@ -168,6 +170,21 @@ class CloseIn(Body):
 class RebookIn(Body):
     shop: str
     numbers: list[str] = Field(min_length=1, max_length=10_000)
+    preview: StrictBool = True
+
+
+class ParcelIn(Body):
+    shop: str
+    order: Code
+    carrier: Carrier
+    carrier_name: str = Field("", max_length=120)
+    tracking: str = Field("", max_length=120)
+    shipped_at: AwareDatetime | None = None
+    lines: dict[str, StrictInt | None] = {}
+
+
+class ShipmentsIn(Body):
+    items: list[ParcelIn] = Field(min_length=1, max_length=MOST_ITEMS)
     preview: StrictBool = True
 
 

@@ -187,6 +187,7 @@ CREATE TABLE orders (
   open BIGINT DEFAULT 1 NOT NULL,
   first_us BIGINT NOT NULL,
   seen_us BIGINT NOT NULL,
+  asked_us BIGINT DEFAULT 0 NOT NULL,
   CONSTRAINT pk_orders PRIMARY KEY (id),
   CONSTRAINT uq_orders_shop_id_number UNIQUE (shop_id, number),
   CONSTRAINT fk_orders_shop_id FOREIGN KEY(shop_id) REFERENCES shop (id)
@@ -252,6 +253,11 @@ CREATE TABLE order_line (
   b_restocked BIGINT DEFAULT 0 NOT NULL,
   b_units BIGINT DEFAULT 0 NOT NULL,
   ignored BIGINT DEFAULT 0 NOT NULL,
+  own_shipped BIGINT DEFAULT 0 NOT NULL,
+  shop_shipped BIGINT DEFAULT 0 NOT NULL,
+  accepted_back BIGINT DEFAULT 0 NOT NULL,
+  rejected_back BIGINT DEFAULT 0 NOT NULL,
+  return_reason TEXT DEFAULT '' NOT NULL,
   CONSTRAINT pk_order_line PRIMARY KEY (id),
   CONSTRAINT uq_order_line_order_id_line UNIQUE (order_id, line),
   CONSTRAINT fk_order_line_order_id FOREIGN KEY(order_id) REFERENCES orders (id),
@@ -260,6 +266,8 @@ CREATE TABLE order_line (
 )
 
 CREATE INDEX ix_order_line_held ON order_line (listing_id) WHERE b_held > 0
+
+CREATE INDEX ix_order_line_returned ON order_line (id) WHERE returned > accepted_back + rejected_back
 
 CREATE INDEX ix_order_line_unbooked ON order_line (listing) WHERE pieces = ''
 
@@ -281,6 +289,33 @@ CREATE TABLE outbox (
 CREATE INDEX ix_outbox_due ON outbox (shop_id, lane, due_us)
 
 CREATE INDEX ix_outbox_tried ON outbox (shop_id, not_before_us) WHERE not_before_us > 0
+
+CREATE TABLE shipment (
+  id BIGSERIAL NOT NULL,
+  shop_id BIGINT NOT NULL,
+  order_id BIGINT NOT NULL,
+  parcel TEXT NOT NULL,
+  carrier TEXT NOT NULL,
+  carrier_name TEXT DEFAULT '' NOT NULL,
+  tracking TEXT DEFAULT '' NOT NULL,
+  shipped_us BIGINT NOT NULL,
+  state TEXT NOT NULL,
+  note TEXT DEFAULT '' NOT NULL,
+  whole BIGINT DEFAULT 1 NOT NULL,
+  alone BIGINT DEFAULT 0 NOT NULL,
+  attempts BIGINT DEFAULT 0 NOT NULL,
+  not_before_us BIGINT DEFAULT 0 NOT NULL,
+  doubt_us BIGINT DEFAULT 0 NOT NULL,
+  created_us BIGINT NOT NULL,
+  changed_us BIGINT NOT NULL,
+  who TEXT DEFAULT '' NOT NULL,
+  CONSTRAINT pk_shipment PRIMARY KEY (id),
+  CONSTRAINT uq_shipment_order_id_parcel UNIQUE (order_id, parcel),
+  CONSTRAINT fk_shipment_shop_id FOREIGN KEY(shop_id) REFERENCES shop (id),
+  CONSTRAINT fk_shipment_order_id FOREIGN KEY(order_id) REFERENCES orders (id)
+)
+
+CREATE INDEX ix_shipment_live ON shipment (shop_id, id) WHERE state IN ('queued', 'sent', 'in_doubt', 'refused')
 
 CREATE TABLE entry (
   id BIGSERIAL NOT NULL,
@@ -307,3 +342,15 @@ CREATE INDEX ix_entry_sku_id ON entry (sku_id, id)
 CREATE UNIQUE INDEX uq_entry_key ON entry (key, sku_id) WHERE key IS NOT NULL
 
 CREATE UNIQUE INDEX uq_entry_line ON entry (line_id, booking, sku_id) WHERE line_id IS NOT NULL
+
+CREATE TABLE shipment_line (
+  shipment_id BIGINT NOT NULL,
+  line_id BIGINT NOT NULL,
+  units BIGINT NOT NULL,
+  expected BIGINT DEFAULT 0 NOT NULL,
+  CONSTRAINT pk_shipment_line PRIMARY KEY (shipment_id, line_id),
+  CONSTRAINT fk_shipment_line_shipment_id FOREIGN KEY(shipment_id) REFERENCES shipment (id),
+  CONSTRAINT fk_shipment_line_line_id FOREIGN KEY(line_id) REFERENCES order_line (id)
+)
+
+CREATE INDEX ix_shipment_line_line_id ON shipment_line (line_id)
