@@ -23,7 +23,7 @@ from syncd.sdk.errors import (
     Unavailable,
 )
 from syncd.sdk.http import read_json, retry_after, shown
-from syncd_rakuten.orders import Found, found_orders, order_states, search_body
+from syncd_rakuten.orders import Found, found_orders, models_of, order_states, search_body
 from syncd_rakuten.settings import RakutenSettings
 from syncd_rakuten.wire import (
     Complaint,
@@ -134,6 +134,31 @@ class RakutenApi:
         body = {"orderNumberList": list(numbers), "version": self._settings.order_version}
         answer = await self._read("get_order", "POST", "/es/2.0/order/getOrder/", body=body)
         return order_states(answer.body, numbers)
+
+    async def order_models(self, numbers: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        """Up to 100 orders as Rakuten shows them, by number; what it does not give is missing."""
+        body = {"orderNumberList": list(dict.fromkeys(numbers)), "version": self._settings.order_version}
+        return models_of((await self._read("get_order", "POST", "/es/2.0/order/getOrder/", body=body)).body)
+
+    async def confirm_orders(self, numbers: Sequence[str]) -> None:
+        """Confirm orders (注文確認). Harmless to repeat; what became of each is for the next read to tell."""
+        body = {"orderNumberList": list(numbers)}
+        answer = await self._call("confirm_order", "POST", "/es/2.0/order/confirmOrder/", body=body)
+        if answer.status not in (200, 400) or any(one.code == GATEWAY_REFUSED for one in answer.complaints):
+            raise ReadRefused(f"confirm_order: {answer.text}; is the function switched on in RMS?")
+
+    async def update_shipping(self, body: Mapping[str, Any]) -> tuple[Complaint, ...]:
+        """Report parcels of one order; gives back what a refusal complains about, nothing when all were taken."""
+        answer = await self._call(
+            "update_shipping", "POST", "/es/2.0/order/updateOrderShipping/", body=body, effect=True
+        )
+        if any(complaint.code == GATEWAY_REFUSED for complaint in answer.complaints):
+            raise CallRefused(f"update_shipping: {answer.text}; is the function switched on in RMS?")
+        if answer.status in (200, 400) and answer.complaints:
+            return answer.complaints
+        if answer.status != 200 or not isinstance(answer.body, Mapping) or "MessageModelList" not in answer.body:
+            raise BrokenAnswer(f"update_shipping: {answer.text}")
+        return ()
 
     # -- licence and listings ------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from syncd.clock import Clock
 from syncd.testing.emulator import Handler, HttpEmulator, RateJudge
 from syncd.testing.world import Market, TruthListing, World
 from syncd_rakuten.emulator_orders import OrderDesk
+from syncd_rakuten.emulator_shipping import ShippingDesk
 from syncd_rakuten.emulator_stock import StockDesk
 from syncd_rakuten.wire import JST
 
@@ -47,6 +48,8 @@ class RakutenEmulator(HttpEmulator):
         "removed_line": ("gone", "flagged"),
         "restore_flag": ("item_setting", "told"),
         "expiry_format": ("local", "date", "zoned"),
+        "confirmed_order": ("awaits_shipment", "processed_first"),
+        "refusal_status": ("400", "200"),
     }
 
     def __init__(
@@ -62,9 +65,12 @@ class RakutenEmulator(HttpEmulator):
             "items_get": RateJudge(per_second=5),
             "search_order": orders,
             "get_order": orders,
+            "confirm_order": orders,
+            "update_shipping": orders,
         }
         self.stock = StockDesk(market, self.quirk, self.began)
         self.orders = OrderDesk(market, self.quirk, self.began)
+        self.shipping = ShippingDesk(market, self.quirk)
         self.license_ends = clock.now() + timedelta(days=90)
         self.switched_off: set[str] = set()
 
@@ -93,6 +99,8 @@ class RakutenEmulator(HttpEmulator):
             self._route("GET", sku, "get", self._get_stock),
             self._route("POST", "/es/2.0/order/searchOrder/", "search_order", self._search_order),
             self._route("POST", "/es/2.0/order/getOrder/", "get_order", self._get_order),
+            self._route("POST", "/es/2.0/order/confirmOrder/", "confirm_order", self._confirm_order),
+            self._route("POST", "/es/2.0/order/updateOrderShipping/", "update_shipping", self._update_shipping),
             self._route("GET", "/es/2.0/items/search", "items_search", self._items_search),
             self._route("GET", "/es/2.0/items/manage-numbers/{manage_number}", "items_get", self._item_get),
             self._route(
@@ -151,6 +159,12 @@ class RakutenEmulator(HttpEmulator):
 
     async def _get_order(self, request: Request) -> Response:
         return await self._with_body(request, self.orders.get)
+
+    async def _confirm_order(self, request: Request) -> Response:
+        return await self._with_body(request, self.shipping.confirm)
+
+    async def _update_shipping(self, request: Request) -> Response:
+        return await self._with_body(request, self.shipping.update)
 
     @staticmethod
     async def _with_body(request: Request, desk: Callable[[Any], tuple[int, dict[str, Any] | None]]) -> Response:

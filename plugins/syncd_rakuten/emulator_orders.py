@@ -16,6 +16,7 @@ REACH = timedelta(days=730)
 MOST_RESULTS = 15_000
 MOST_ROWS = 1000
 MOST_ORDERS = 100
+BASKET = 10_000_001
 STATUSES = frozenset({100, 200, 300, 400, 500, 600, 700, 800, 900})
 
 Result = tuple[int, dict[str, Any]]
@@ -33,7 +34,24 @@ def progress_of(order: TruthOrder) -> int:
         return 900
     if shipped and all(line.held <= 0 for line in order.lines):
         return 500
-    return 300 if shipped else 100
+    return 300 if shipped or order.extra.get("confirmed") else 100
+
+
+def parcels_of(order: TruthOrder) -> list[dict[str, Any]]:
+    """The parcels that an order bears, as rows of ShippingModelList with their destination."""
+    parcels = order.extra.setdefault("shipping", [])
+    assert isinstance(parcels, list)
+    return parcels
+
+
+def baskets_of(order: TruthOrder) -> dict[int, list[str]]:
+    """The destinations of an order and the lines that go there; a test may script them (`extra["baskets"]`)."""
+    scripted = order.extra.get("baskets")
+    where = scripted if isinstance(scripted, Mapping) else {}
+    found: dict[int, list[str]] = {}
+    for line in order.lines:
+        found.setdefault(int(where.get(line.line, BASKET)), []).append(line.line)
+    return found
 
 
 class OrderDesk:
@@ -103,7 +121,7 @@ class OrderDesk:
         code = "101" if hits else "102"
         return 200, {
             "orderNumberList": [order.number for order in part],
-            "MessageModelList": [_message("INFO", f"ORDER_EXT_API_SEARCH_ORDER_INFO_{code}")],
+            "MessageModelList": [message_of("INFO", f"ORDER_EXT_API_SEARCH_ORDER_INFO_{code}")],
             "PaginationResponseModel": {
                 "totalRecordsAmount": total if hits else None,
                 "totalPages": -(-min(total, MOST_RESULTS) // rows) if hits else None,
@@ -115,7 +133,7 @@ class OrderDesk:
     def _search_error(code: str, message: str) -> Result:
         return 400, {
             "orderNumberList": None,
-            "MessageModelList": [_message("ERROR", f"ORDER_EXT_API_SEARCH_ORDER_ERROR_{code}", message)],
+            "MessageModelList": [message_of("ERROR", f"ORDER_EXT_API_SEARCH_ORDER_ERROR_{code}", message)],
             "PaginationResponseModel": None,
         }
 
@@ -133,10 +151,10 @@ class OrderDesk:
         visible = {order.number: order for order in self.market.visible_orders() if now - order.placed_at <= REACH}
         given = [visible[number] for number in numbers if number in visible and not visible[number].extra.get("unread")]
         told = {order.number for order in given}
-        messages = [_message("INFO", "ORDER_EXT_API_GET_ORDER_INFO_101")]
+        messages = [message_of("INFO", "ORDER_EXT_API_GET_ORDER_INFO_101")]
         if self.quirk["missing_order"] == "warned":
             messages += [
-                {**_message("WARNING", "ORDER_EXT_API_GET_ORDER_WARNING_101"), "orderNumber": number}
+                {**message_of("WARNING", "ORDER_EXT_API_GET_ORDER_WARNING_101"), "orderNumber": number}
                 for number in numbers
                 if number not in told
             ]
@@ -168,18 +186,19 @@ class OrderDesk:
             "OrdererModel": {"familyName": "入力待ち", "zipCode1": "999"},
             "PackageModelList": [
                 {
-                    "basketId": 10_000_001,
+                    "basketId": basket,
                     "SenderModel": {"familyName": "入力待ち", "zipCode1": "999"},
-                    "ItemModelList": self._items(order, progress, version),
-                    "ShippingModelList": [],
+                    "ItemModelList": self._items(order, lines, progress, version),
+                    "ShippingModelList": [_parcel(one) for one in parcels_of(order) if one["basketId"] == basket],
                 }
+                for basket, lines in baskets_of(order).items()
             ],
             "ChangeReasonModelList": self._change_reasons(order, progress),
         }
 
-    def _items(self, order: TruthOrder, progress: int, version: int) -> list[dict[str, Any]]:
+    def _items(self, order: TruthOrder, lines: list[str], progress: int, version: int) -> list[dict[str, Any]]:
         items: list[dict[str, Any]] = []
-        for line in order.lines:
+        for line in (one for one in order.lines if one.line in lines):
             removed = progress != 900 and line.ordered == line.cancelled
             if not removed or self.quirk["removed_line"] == "flagged":
                 items.append(self._item(order, line, progress, version, removed))
@@ -239,14 +258,20 @@ class OrderDesk:
     @staticmethod
     def _get_error(code: str, message: str) -> Result:
         return 400, {
-            "MessageModelList": [_message("ERROR", f"ORDER_EXT_API_GET_ORDER_ERROR_{code}", message)],
+            "MessageModelList": [message_of("ERROR", f"ORDER_EXT_API_GET_ORDER_ERROR_{code}", message)],
             "OrderModelList": None,
             "version": None,
         }
 
 
-def _message(kind: str, code: str, message: str = "") -> dict[str, Any]:
+def message_of(kind: str, code: str, message: str = "") -> dict[str, Any]:
     return {"messageType": kind, "messageCode": code, "message": message or code}
+
+
+def _parcel(parcel: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of ShippingModelList."""
+    fields = ("shippingDetailId", "shippingNumber", "deliveryCompany", "shippingDate")
+    return {name: parcel.get(name) for name in fields}
 
 
 def _stamp(moment: datetime) -> str:

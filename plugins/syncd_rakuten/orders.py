@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from syncd.model import LineState, OrderState
+from syncd.model import LineState, OrderState, ReturnReason
 from syncd.sdk.channel import Problem
 from syncd.sdk.errors import BrokenAnswer
 from syncd_rakuten.wire import listing_key, order_time, read_time
@@ -17,6 +17,12 @@ WAITING = frozenset({100, 200, 300})
 CHANGING = frozenset({400, 800})  # a change or a cancel is asked for and not fixed: still held
 CANCELLED = 900
 RETURN_REASONS = frozenset({2, 15})
+WHY_RETURNED = {
+    2: ReturnReason.SENT_BACK,
+    3: ReturnReason.REFUSED,
+    5: ReturnReason.REFUSED,
+    15: ReturnReason.DAMAGED,
+}
 CANCEL_CHANGES = frozenset({0, 1, 2})
 
 
@@ -76,6 +82,14 @@ def order_states(body: Any, asked: Sequence[str]) -> tuple[list[OrderState], lis
     return states, problems
 
 
+def models_of(body: Any) -> dict[str, Mapping[str, Any]]:
+    """The orders in an answer of getOrder as they are, by number. Raises BrokenAnswer."""
+    models = body.get("OrderModelList") if isinstance(body, Mapping) else None
+    if not isinstance(models, list):
+        raise BrokenAnswer("get_order: no OrderModelList")
+    return {str(model.get("orderNumber")): model for model in models if isinstance(model, Mapping)}
+
+
 def order_state(model: Mapping[str, Any]) -> OrderState:
     """One order as Rakuten shows it now. Rakuten has no version of an order, so `as_of` stays open."""
     progress = int(model["orderProgress"])
@@ -85,7 +99,7 @@ def order_state(model: Mapping[str, Any]) -> OrderState:
     reported = model.get("shippingCmplRptDatetime")
     return OrderState(
         number=str(model["orderNumber"]),
-        lines=tuple(_lines(model, progress, left)),
+        lines=tuple(_lines(model, progress, left, why_returned(model))),
         placed_at=read_time(model["orderDatetime"]),
         shipment_opened=left,
         shipped_at=read_time(reported) if left and reported else None,
@@ -106,7 +120,29 @@ def was_shipped(model: Mapping[str, Any], progress: int) -> bool:
     )
 
 
-def _lines(model: Mapping[str, Any], progress: int, left: bool) -> Iterator[LineState]:
+def why_returned(model: Mapping[str, Any]) -> ReturnReason | None:
+    """Why the goods of an order came back, by the newest reason that Rakuten gives for it."""
+    told = [
+        WHY_RETURNED.get(reason.get("changeReasonDetail"))
+        for reason in model.get("ChangeReasonModelList") or ()
+        if reason.get("changeType") in CANCEL_CHANGES
+    ]
+    return next((reason for reason in reversed(told) if reason is not None), None)
+
+
+def _lines(model: Mapping[str, Any], progress: int, left: bool, why: ReturnReason | None) -> Iterator[LineState]:
+    for _, item, line, listing in _named(model):
+        yield _line(item, line, listing, progress, left, why)
+
+
+def lines_by_package(model: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
+    """Each line of an order, by its name here, with the destination (basketId) it goes to."""
+    for package, _, line, _ in _named(model):
+        yield int(package["basketId"]), line
+
+
+def _named(model: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any], str, str]]:
+    """Each line with its package, its item, and the names of line and listing."""
     used: set[str] = set()
     for package in model["PackageModelList"] or ():
         for item in package["ItemModelList"] or ():
@@ -114,7 +150,7 @@ def _lines(model: Mapping[str, Any], progress: int, left: bool) -> Iterator[Line
                 if line in used:  # the same line id in a second destination of the order
                     line = f"{package.get('basketId')}/{line}"
                 used.add(line)
-                yield _line(item, line, listing, progress, left)
+                yield package, item, line, listing
 
 
 def _keys(item: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -132,7 +168,9 @@ def _keys(item: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield (line if place == 0 else f"{line}.{place}"), listing_key(manage_number, variant_id)
 
 
-def _line(item: Mapping[str, Any], line: str, listing: str, progress: int, left: bool) -> LineState:
+def _line(
+    item: Mapping[str, Any], line: str, listing: str, progress: int, left: bool, why: ReturnReason | None
+) -> LineState:
     units = int(item["units"])
     if units < 0:
         raise ValueError(f"{units} units")
@@ -148,6 +186,7 @@ def _line(item: Mapping[str, Any], line: str, listing: str, progress: int, left:
         shipped=units if left else 0,
         returned=returned,
         restocked=_restocked(item.get("restoreInventoryFlag"), cancelled + returned),
+        return_reason=why if returned else None,
     )
 
 

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from datetime import date
+from enum import StrEnum
 
 from pydantic import Field
 
 from syncd.sdk.settings import ChannelSettings, Secret
+
+
+class Confirm(StrEnum):
+    """Whether an order is confirmed (注文確認) by us: when it is shipped, or never."""
+
+    WHEN_SHIPPED = "when_shipped"
+    NEVER = "never"
 
 
 class RakutenSettings(ChannelSettings):
@@ -27,6 +35,10 @@ class RakutenSettings(ChannelSettings):
         pattern=r"^application/json",
     )
     order_version: int = Field(10, ge=7, description="Version of getOrder. 7 is the first with SKUs.")
+    confirm: Confirm = Field(
+        Confirm.WHEN_SHIPPED,
+        description="Confirm orders that wait for it (注文確認待ち) when they are shipped: when_shipped or never.",
+    )
     overlap_hours: int = Field(
         3, ge=1, le=72, description="How far back every order search reaches, for orders that show up late."
     )

@@ -84,3 +84,13 @@ def test_one_shipment_is_decided(cli: Cli, api: FakeApi) -> None:
     for decision in ("retry", "settle", "withdraw"):
         assert cli("shipments", decision, "7").exit_code == 0
         assert api.changes()[-1].path == f"/shipments/7/{decision}"
+
+
+def test_returned_goods_are_accepted_and_rejected(cli: Cli, api: FakeApi) -> None:
+    for verdict in ("accept", "reject"):
+        assert cli("returns", verdict, "rakuten-main", "1", "2", "--line", "a=1", "--yes").exit_code == 0
+        asked = api.changes()[-1]
+        assert asked.path == f"/returns/{verdict}"
+        assert asked.body == {
+            "items": [{"shop": "rakuten-main", "order": n, "lines": {"a": 1}} for n in ("1", "2")], "preview": False,
+        }  # fmt: skip

@@ -21,6 +21,7 @@ from syncd.testing.fakes import ManualClock
 from syncd_rakuten.api import RakutenApi
 from syncd_rakuten.channel import CAPABILITIES, RakutenChannel
 from syncd_rakuten.settings import RakutenSettings
+from syncd_rakuten.shipments import Row, body_of
 from syncd_rakuten.wire import expiry_of, listings_of, order_time, pair_of, read_time
 
 pytestmark = pytest.mark.anyio
@@ -73,7 +74,7 @@ def outcome_of(report: WriteReport) -> dict[str, Any]:
 
 
 def state_of(state: OrderState) -> dict[str, Any]:
-    names = ("line", "listing", "ordered", "cancelled", "shipped", "returned", "restocked")
+    names = ("line", "listing", "ordered", "cancelled", "shipped", "returned", "restocked", "return_reason")
     return {
         "number": state.number,
         "placed_at": state.placed_at.isoformat() if state.placed_at else None,
@@ -92,14 +93,17 @@ async def run_call(wire: Wire, request: Mapping[str, Any]) -> Any:
         match request["call"]:
             case "write_stock":
                 [route] = [route for route in CAPABILITIES.routes if route.name == request["route"]]
-                rows = [StockWrite(row["listing"], Form(row["form"]), row["quantity"]) for row in request["rows"]]
-                return outcome_of(await channel.write_stock(rows, route, "key-1"))
+                writes = [StockWrite(row["listing"], Form(row["form"]), row["quantity"]) for row in request["rows"]]
+                return outcome_of(await channel.write_stock(writes, route, "key-1"))
             case "read_stock":
                 return dict(await channel.read_stock(request["listings"]))
             case "search_orders":
                 start, end = datetime.fromisoformat(request["start"]), datetime.fromisoformat(request["end"])
                 found = await api.search_orders(start, end, request["statuses"], request["page"], request["rows"])
                 return {"numbers": list(found.numbers), "total": found.total}
+            case "update_shipping":
+                rows = [Row(row["basket"], row["fields"]) for row in request["rows"]]
+                return [str(one) for one in await api.update_shipping(body_of(request["order"], rows))]
             case "get_orders":
                 states, problems = await api.get_orders(request["numbers"])
                 return {"states": [state_of(s) for s in states], "problems": [[p.where, p.what] for p in problems]}

@@ -64,7 +64,7 @@ async def ship(
     if shop is None or not numbers or parcel["carrier"] is None:
         raise click.UsageError("give a --file, or SHOP, ORDER… and --carrier")
     await known_shop(session, shop)
-    item = {"shop": shop, **_parcel(parcel), "lines": _lines(lines)}
+    item = {"shop": shop, **_parcel(parcel), "lines": line_units(lines)}
     body = {"items": [{**item, "order": number} for number in numbers]}
     await settle(here, session, "/shipments", body, columns=CHANGES, preview=preview, yes=yes)
 
@@ -74,7 +74,7 @@ def _parcel(given: dict[str, str | None]) -> dict[str, Any]:
     return {**given, **({} if at is None else {"shipped_at": moment(at)})}
 
 
-def _lines(given: tuple[str, ...]) -> dict[str, int | None]:
+def line_units(given: tuple[str, ...]) -> dict[str, int | None]:
     """LINE=UNITS as the API takes it; without =UNITS all that is left of the line."""
     found: dict[str, int | None] = {}
     for text in given:

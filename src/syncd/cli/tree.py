@@ -11,6 +11,7 @@ from syncd.cli.commands_daemon import backup, check, demo, run
 from syncd.cli.commands_listings import listings
 from syncd.cli.commands_look import alarms, log, plugins, status, why
 from syncd.cli.commands_orders import orders
+from syncd.cli.commands_returns import returns
 from syncd.cli.commands_rules import rules
 from syncd.cli.commands_shipments import shipments
 from syncd.cli.commands_shops import approve, shops, sync
@@ -18,8 +19,8 @@ from syncd.cli.commands_skus import skus
 from syncd.cli.commands_stock import stock
 
 COMMANDS = (
-    run, check, config, status, shops, plugins, skus, stock, rules, listings, orders, shipments, log, alarms, why, sync,
-    approve, demo, backup,
+    run, check, config, status, shops, plugins, skus, stock, rules, listings, orders, shipments, returns,
+    log, alarms, why, sync, approve, demo, backup,
 )  # fmt: skip
 
 

@@ -14,10 +14,20 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
-from syncd.daemon import desk_listings, desk_opening, desk_orders, desk_shipments, desk_skus, desk_stock, desk_why
+from syncd.daemon import (
+    desk_listings,
+    desk_opening,
+    desk_orders,
+    desk_returns,
+    desk_shipments,
+    desk_skus,
+    desk_stock,
+    desk_why,
+)
 from syncd.daemon.desk_answers import Done, NotFound, Refused, names, shop_facts
 from syncd.daemon.desk_listings import ListingItem
 from syncd.daemon.desk_opening import Number, Opening, Reading
+from syncd.daemon.desk_returns import ReturnItem, Verdict
 from syncd.daemon.desk_shipments import ShipmentItem
 from syncd.daemon.desk_skus import RuleItem, SkuItem
 from syncd.daemon.desk_stock import Item
@@ -249,6 +259,12 @@ class Desk:
         if not preview:
             self._wake_shipping(one.shop for one in items)
         return done
+
+    async def decide_returns(self, verdict: Verdict, items: Sequence[ReturnItem], who: str, *, preview: bool) -> Done:
+        """Put returned goods on the shelf again, or not."""
+        return await self.change(
+            lambda conn, facts, now: desk_returns.decide(conn, facts, verdict, items, now, who), preview=preview
+        )
 
     async def decide_shipment(self, action: str, shipment_id: int, who: str) -> Done:
         """Send a shipment again (`retry`), say that its shop has it (`settle`), or take it back (`withdraw`)."""

@@ -14,10 +14,11 @@ from sqlalchemy import Connection
 
 from syncd.config import Settings
 from syncd.daemon.booking import book_overdue
+from syncd.daemon.desk_returns import waiting_units
 from syncd.daemon.hub import Hub, Shop, Status
 from syncd.daemon.supervisor import Runner
 from syncd.model import Lane, ShipmentState, from_us, to_us
-from syncd.store import cleaning, counts, outbox, shipments, shops
+from syncd.store import cleaning, counts, outbox, returned, shipments, shops
 from syncd.store.engine import Priority
 from syncd.telemetry.metrics import SHIPMENT_STATES
 
@@ -80,6 +81,7 @@ class Housekeeping:
         status = await self.hub.store.read(counts.status)
         rows = await self.hub.store.read(shops.all_shops)
         self._gauges(status, rows)
+        await self._return_gauges()
         self._shipment_gauges(await self.hub.store.read(shipments.waiting))
         return status, rows
 
@@ -138,6 +140,11 @@ class Housekeeping:
         wal, free = self.disk()
         metrics.wal_bytes.set(wal)
         metrics.disk_free_bytes.set(free)
+
+    async def _return_gauges(self) -> None:
+        waiting = waiting_units(self.hub.facts, await self.hub.store.read(returned.waiting))
+        for shop_id, shop in self.hub.facts.shops.items():
+            self.hub.metrics.returns_waiting.labels(shop.name).set(waiting.get(shop_id, 0))
 
     def _shipment_gauges(self, waiting: Sequence[Mapping[str, Any]]) -> None:
         metrics = self.hub.metrics

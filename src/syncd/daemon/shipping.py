@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 import structlog
 from sqlalchemy import Connection
 
+from syncd.core.retry import back_off_seconds
 from syncd.daemon.hub import Hub, Shop, Trouble
 from syncd.daemon.limits import urgency
 from syncd.daemon.running import PluginFault
@@ -208,8 +209,10 @@ class Shipping:
                 shipments.set_state(conn, [one], ShipmentState.IN_DOUBT, now_us, doubt_us=doubt_us, note=why[:512])
             for one in moved.queued:
                 tried = by_id[one].attempts + 1
+                again_us = now_us if alone else now_us + int(back_off_seconds(tried) * 1e6)
                 shipments.set_state(
-                    conn, [one], ShipmentState.QUEUED, now_us, attempts=tried, alone=max(alone, by_id[one].alone),
+                    conn, [one], ShipmentState.QUEUED, now_us, attempts=tried, not_before_us=again_us,
+                    alone=max(alone, by_id[one].alone),
                 )  # fmt: skip
 
         await hub.store.tx(keep)

@@ -149,6 +149,7 @@ class Metrics:
         self.shipments_oldest = gauge(
             "syncd_shipments_oldest_timestamp_seconds", "Since when the oldest of them waits; 0: none.", "shop", "state"
         )
+        self.returns_waiting = gauge("syncd_returns_waiting", "Returned units that wait to be inspected.", "shop")
         self.last_success = gauge(
             "syncd_shop_last_success_timestamp_seconds", "Last good order read or write; 0: never.", "shop", "op"
         )

@@ -188,6 +188,17 @@ class ShipmentsIn(Body):
     preview: StrictBool = True
 
 
+class ReturnIn(Body):
+    shop: str
+    order: Code
+    lines: dict[str, StrictInt | None] = {}
+
+
+class ReturnsIn(Body):
+    items: list[ReturnIn] = Field(min_length=1, max_length=MOST_ITEMS)
+    preview: StrictBool = True
+
+
 class SyncIn(Body):
     shop: str | None = None
     full: StrictBool = False

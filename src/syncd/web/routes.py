@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse, Response
 from fastapi.security import HTTPBearer
 from starlette.types import ASGIApp
 
-from syncd.web import listing_routes, shipment_routes, shop_routes, state, stock_routes
+from syncd.web import listing_routes, return_routes, shipment_routes, shop_routes, state, stock_routes
 from syncd.web.asking import Asked
 from syncd.web.context import WebContext
 from syncd.web.errors import add_handlers
@@ -45,7 +45,13 @@ def build_app(context: WebContext) -> ASGIApp:
     )
     app.state.context = context
     token = HTTPBearer(auto_error=False, description="The admin token; the guard before the application checks it.")
-    for routes in (shop_routes.router, stock_routes.router, listing_routes.router, shipment_routes.router):
+    for routes in (
+        shop_routes.router,
+        stock_routes.router,
+        listing_routes.router,
+        shipment_routes.router,
+        return_routes.router,
+    ):
         app.include_router(routes, prefix=PREFIX, dependencies=[Depends(token)], responses=ERRORS)
     app.include_router(health_routes, include_in_schema=False)
     add_handlers(app)
