@@ -23,7 +23,7 @@ from syncd.clock import Clock, SystemClock
 from syncd.config import Config, ConfigError, Problem, ShopConfig, encryption_keys, load, make_admin_token
 from syncd.config.files import load_shop
 from syncd.daemon.building import DATABASE, build, prepare
-from syncd.daemon.hub import Shop
+from syncd.daemon.hub import Shop, Status
 from syncd.daemon.life import Daemon
 from syncd.daemon.notify import Notifier
 from syncd.daemon.opening import Transports, open_shop
@@ -91,6 +91,7 @@ async def _assemble(
             notifier=notifier,
             vault=vault,
         )
+        daemon.reread, daemon.reload_shop = partial(load, config.file), _reload
         for runner in daemon.runners.values():
             runner.reload = _reload
         await prepare(daemon)
@@ -113,9 +114,9 @@ def _reload(shop: ShopConfig) -> ShopConfig:
     return load_shop(shop.file)
 
 
-def web_app(daemon: Daemon, token: str) -> ASGIApp:
-    """The operations side of a daemon: health, metrics and the admin API."""
-    return build_app(WebContext.of(daemon, token))
+def web_app(daemon: Daemon, token: str, *, offline: bool = False) -> ASGIApp:
+    """The operations side of a daemon: health, metrics and the admin API. `offline`: it is built, but does not run."""
+    return build_app(WebContext.of(daemon, token, offline=offline))
 
 
 @asynccontextmanager
@@ -135,7 +136,7 @@ async def open_offline(
         for runner in daemon.runners.values():
             await _load(daemon, runner)
         token = make_admin_token(config.settings).get_secret_value()
-        yield web_app(daemon, token), token
+        yield web_app(daemon, token, offline=True), token
     finally:
         with anyio.CancelScope(shield=True):
             await daemon.sign_ins.aclose()
@@ -147,9 +148,10 @@ async def open_offline(
 async def _load(daemon: Daemon, runner: Runner) -> Shop | None:
     """Build a shop's channel without running it; a shop that cannot be built says why in its status."""
     try:
+        runner.config = runner.reload(runner.config)
         shop = await open_shop(daemon.hub, runner.config, daemon.how)
     except (ConfigError, SecondShop, PluginFault) as error:
-        runner.text = str(error)
+        runner.status, runner.text = Status.CONFIG_ERROR, str(error)
         log.warning("shop_set_aside", shop=runner.name, problem=str(error))
         return None
     daemon.hub.shops[shop.id] = shop
@@ -161,6 +163,7 @@ async def check_shops(config: Config, *, transports: Transports | None = None) -
     clock = SystemClock()
     store = Store.open(None, clock=clock)
     results: list[dict[str, Any]] = [{"shop": one.shop, "ok": False, "text": str(one)} for one in config.problems]
+    told = {one.shop for one in config.problems}
     plugins = discover(config.settings.plugins.allows)
     daemon = build(
         config,
@@ -172,7 +175,8 @@ async def check_shops(config: Config, *, transports: Transports | None = None) -
     )
     try:
         for runner in daemon.runners.values():
-            results.append(await _check(daemon, runner))
+            if runner.name not in told:
+                results.append(await _check(daemon, runner))
     finally:
         await store.aclose()
     return sorted(results, key=lambda one: str(one["shop"]))

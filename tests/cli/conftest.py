@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
 from click.testing import CliRunner, Result
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -122,6 +124,14 @@ class Cli:
     def stands(self, **doors: Any) -> None:
         """Put other doors behind the commands."""
         self.doors = replace(self.doors, **doors)
+
+
+@pytest.fixture(autouse=True)
+def silent() -> Iterator[None]:
+    """No log line on standard output, which holds one document; a process logs to standard error."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture

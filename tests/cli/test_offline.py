@@ -122,3 +122,33 @@ def test_a_store_that_another_process_holds_is_named_with_the_address(syncd: Off
     code, document = syncd("shops")
     held.release()
     assert (code, "127.0.0.1:1 " in document["error"]) == (1, True)
+
+
+def test_without_a_daemon_status_and_shops_say_so(syncd: Offline) -> None:
+    folder = syncd.config.parent / "shops.d"
+    folder.mkdir()
+    (folder / "sftp.toml").write_text('channel = "files"\norders = \n', encoding="utf-8")
+    (folder / "kyoto.toml").write_text('channel = "rakutan"\n', encoding="utf-8")
+    code, document = syncd("status")
+    assert (code, document["daemon"], document["started_at"]) == (0, "not running", None)
+    assert document["late"][0].startswith("no daemon runs: nothing is read or written; start it:")
+    shops = {one["name"]: (one["status"], one["status_text"]) for one in syncd("shops", "list")[1]["items"]}
+    assert shops["sftp"][0] == "config_error"
+    assert "sftp.toml:2:10: not TOML" in shops["sftp"][1]
+    assert "no plugin gives channel 'rakutan'" in shops["kyoto"][1]
+
+
+def test_a_shop_whose_file_was_taken_away_is_told_as_removed_and_one_at_rest_as_stopped(syncd: Offline) -> None:
+    folder = syncd.config.parent / "shops.d"
+    folder.mkdir()
+    key = syncd.config.parent / "key"
+    key.touch(mode=0o600)
+    key.write_text("secret", encoding="utf-8")
+    own = f'[shopify]\nshop = "x.myshopify.com"\nlocation = "1"\naccess_token = {{ file = "{key}" }}\n'
+    text = f'channel = "shopify"\n{own}'
+    for name in ("kyoto", "osaka"):
+        (folder / f"{name}.toml").write_text(text, encoding="utf-8")
+    assert {one["status"] for one in syncd("shops", "list")[1]["items"]} == {"stopped"}
+    (folder / "osaka.toml").unlink()
+    shops = {one["name"]: one["status"] for one in syncd("shops", "list")[1]["items"]}
+    assert shops == {"kyoto": "stopped", "osaka": "removed"}

@@ -25,6 +25,7 @@ S = TypeVar("S", bound=ChannelSettings)
 M = TypeVar("M", bound=BaseModel)
 
 EX_CONFIG = 78  # sysexits.h; the systemd unit does not restart on it
+UNREAD_CHANNEL = "unread"
 SHOP_FILE = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\.toml")
 
 
@@ -68,6 +69,8 @@ class ShopConfig:
     channel_table: Mapping[str, Any] = field(repr=False)
     file: Path
     text: str = field(repr=False, default="")
+    problems: tuple[ShopProblem, ...] = ()
+    """Why the file could not be read; then nothing else here but its name is true."""
 
     @property
     def name(self) -> str:
@@ -82,6 +85,23 @@ class Config:
     settings: Settings
     shops: tuple[ShopConfig, ...] = ()
     problems: tuple[ShopProblem, ...] = ()
+
+    @property
+    def unread(self) -> tuple[ShopConfig, ...]:
+        """The shops whose files could not be read, so that each can be named, alarmed and tried again."""
+        named = {one.shop: one.file for one in self.problems if SHOP_FILE.fullmatch(one.file.name)}
+        return tuple(
+            ShopConfig(
+                ShopSettings(name=name, channel=UNREAD_CHANNEL), {}, file,
+                problems=tuple(one for one in self.problems if one.shop == name),
+            )
+            for name, file in named.items()
+        )  # fmt: skip
+
+    @property
+    def misnamed(self) -> tuple[ShopProblem, ...]:
+        """Files in the shops' folder whose names can be no shop's."""
+        return tuple(one for one in self.problems if not SHOP_FILE.fullmatch(one.file.name))
 
 
 def load(path: Path) -> Config:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, update
 from syncd import __version__
 from syncd.clock import Clock
 from syncd.config import Config
+from syncd.daemon.configured import facts_settings, runner_of, tell_misnamed
 from syncd.daemon.facts import Facts
 from syncd.daemon.grants import KeptGrants
 from syncd.daemon.housekeeping import ALARM_KINDS, Housekeeping
@@ -22,7 +23,6 @@ from syncd.daemon.notify import Notifier
 from syncd.daemon.opening import OpenChannel, Transports
 from syncd.daemon.plugins import Plugins
 from syncd.daemon.signing_in import SignIns
-from syncd.daemon.supervisor import Runner
 from syncd.model import from_us
 from syncd.store import shops
 from syncd.store.engine import Store
@@ -53,18 +53,11 @@ def build(
     metrics = Metrics(version=__version__, clock=clock)
     metrics.alarm_kinds(ALARM_KINDS)
     store.commit_seconds = metrics.commit_seconds.observe
-    facts = Facts(
-        batch_us=int(settings.batch.every_seconds * 1e6),
-        brake_listings=settings.brake.listings,
-        brake_share=settings.brake.share,
-        retention_us=settings.retention.orders_days * 86_400_000_000,
-    )
-    hub = Hub(store, clock, facts, metrics, rng)
+    hub = Hub(store, clock, Facts(**facts_settings(settings)), metrics, rng)
     how = OpenChannel(plugins, Budgets(clock), transports, KeptGrants(store, clock, vault or Vault.passing()))
-    names = tuple(one.name for one in config.shops) + tuple(one.shop for one in config.problems)
-    runners = {one.name: Runner(hub, one, how, names) for one in config.shops}
-    for runner in runners.values():
-        metrics.shop(runner.name)
+    configured = sorted((*config.shops, *config.unread), key=lambda one: one.name)
+    names = tuple(one.name for one in configured)
+    runners = {one.name: runner_of(hub, one, how, names) for one in configured}
     housekeeping = Housekeeping(hub, settings, runners, lambda: _disk(settings.state_dir))
     return Daemon(
         config,
@@ -127,5 +120,4 @@ async def prepare(daemon: Daemon) -> None:
             daemon.hub.metrics.credential_expiry(name, from_us(row.key_expires_us))
         if runner.paused:
             runner.settled.set()
-    for problem in daemon.config.problems:
-        log.error("shop_set_aside", shop=problem.shop, problem=str(problem))
+    await store.tx(lambda conn: tell_misnamed(daemon, conn))

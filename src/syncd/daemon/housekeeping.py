@@ -35,7 +35,7 @@ ALARM_KINDS = (
     "brake", "hand_edit", "listing_gone", "listing_not_counted", "row_refused", "unbooked_line", "unreadable",
     "orders_failing", "write_failing", "reconcile_failing", "sign_in_required", "shop_down", "orders_silent",
     "writes_silent", "stockout_late", "push_late", "doubt_old", "watermark_stands", "key_expires", "oversold",
-    "late_orders", "shipments_failing", "shipment_refused", "shipment_late",
+    "late_orders", "shipments_failing", "shipment_refused", "shipment_late", "shop_file_misnamed",
 )  # fmt: skip
 
 
@@ -62,10 +62,12 @@ class Housekeeping:
         by_name = {row.name: row for row in rows}
         waiting = {(one["shop"], one["lane"]): one for one in status["outbox"]}
         late: list[str] = []
-        for name, runner in self.runners.items():
+        for name, runner in list(self.runners.items()):
             row = by_name.get(name)
             if row is not None:
                 late += await self._limits(runner, row, waiting, now_us)
+            elif not runner.paused:
+                late.append(f"{name}: {runner.now_status()}: {runner.text}")
         if status["oversold_skus"]:
             late.append(f"{status['oversold_skus']} SKUs are oversold")
         await self.hub.store.tx(lambda conn: self._oversold(conn, status["oversold_skus"]))

@@ -21,7 +21,7 @@ from syncd.daemon.targets import Refreshed
 from syncd.model import to_us
 from syncd.sdk.channel import Capabilities
 from syncd.sdk.errors import ChannelError, Closed, SignInRequired, Throttled
-from syncd.sdk.settings import Writes
+from syncd.sdk.settings import ChannelSettings, Writes
 from syncd.store.engine import Store
 from syncd.store.shops import clear_alarm, raise_alarm
 from syncd.telemetry import Metrics, redact
@@ -63,6 +63,8 @@ class Shop:
     shipment_wake: Wake = field(default_factory=Wake)
     stopping: bool = False
     signed_out: bool = False
+    settings: ChannelSettings | None = None
+    """The channel's own table as it was read, keys included; to notice a change."""
 
     @property
     def id(self) -> int:

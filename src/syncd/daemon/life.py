@@ -15,14 +15,16 @@ from typing import Any
 
 import anyio
 import structlog
+from anyio.abc import TaskGroup
 
 from syncd.clock import Wake
-from syncd.config import Config
+from syncd.config import Config, ShopConfig
 from syncd.daemon.housekeeping import Housekeeping
 from syncd.daemon.hub import Hub
 from syncd.daemon.notify import Notifier
 from syncd.daemon.opening import OpenChannel
 from syncd.daemon.plugins import Plugins
+from syncd.daemon.reloading import Reloaded, reload
 from syncd.daemon.running import CALL_SECONDS
 from syncd.daemon.signing_in import SignIns
 from syncd.daemon.supervisor import Runner
@@ -48,18 +50,28 @@ class Daemon:
     started_at: datetime
     sign_ins: SignIns
     serve_http: Callable[[], Coroutine[Any, Any, None]] | None = None
+    reread: Callable[[], Config] = field(init=False)
+    """Reads all settings again. Raises ConfigError."""
+    reload_shop: Callable[[ShopConfig], ShopConfig] = lambda config: config
+    """Reads one shop's file again. Raises ConfigError."""
     stop_wake: Wake = field(default_factory=Wake)
     ready: anyio.Event = field(default_factory=anyio.Event)
     listening: anyio.Event = field(default_factory=anyio.Event)
     beats: dict[str, int] = field(default_factory=dict)
+    group: TaskGroup | None = None
+    reloading: anyio.Lock = field(default_factory=anyio.Lock)
+
+    def __post_init__(self) -> None:
+        self.reread = lambda: self.config
 
     async def run(self, *, signals: bool = True) -> None:
         """From the first check to the last commit. Returns after `stop`."""
         for warning in self.hub.store.warnings:
             log.warning("store_warned", warning=warning)
         async with anyio.create_task_group() as group:
+            self.group = group
             for runner in self.runners.values():
-                group.start_soon(self._root, f"shop {runner.name}", runner.run, name=f"shop {runner.name}")
+                self.start_runner(runner)
             group.start_soon(self._housekeeping, name="housekeeping")
             group.start_soon(self._heartbeat, name="heartbeat")
             if self.serve_http is not None:
@@ -71,6 +83,21 @@ class Daemon:
             await self._stop()
             group.cancel_scope.cancel()
 
+    def start_runner(self, runner: Runner) -> None:
+        """Make a shop's runner a root task."""
+        assert self.group is not None
+        self.group.start_soon(self._root, f"shop {runner.name}", runner.run, name=f"shop {runner.name}")
+
+    async def reload(self) -> Reloaded:
+        """Take changed settings over, as far as they are right."""
+        async with self.reloading:
+            done = await reload(self)
+        self.notifier.status("the changed settings are wrong, see the log" if done.problem else self._in_a_line())
+        return done
+
+    def _in_a_line(self) -> str:
+        return f"{len(self.hub.shops)} of {len(self.runners)} shops running"
+
     async def _root(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
         """A shop's runner ends only at a stop."""
         await run()
@@ -80,13 +107,12 @@ class Daemon:
         """Ready once every shop is checked or set aside, and the address is ours."""
         if self.serve_http is not None:
             await self.listening.wait()
-        for runner in self.runners.values():
+        for runner in list(self.runners.values()):
             await runner.settled.wait()
         await self._look()
         self.ready.set()
-        running = len(self.hub.shops)
-        self.notifier.ready(f"{running} of {len(self.runners)} shops running")
-        log.info("daemon_ready", shops=len(self.runners), running=running)
+        self.notifier.ready(self._in_a_line())
+        log.info("daemon_ready", shops=len(self.runners), running=len(self.hub.shops))
 
     async def _housekeeping(self) -> None:
         never = Wake()
@@ -125,10 +151,13 @@ class Daemon:
         return [name for name, at in (*turns, *self.beats.items()) if at < before]
 
     async def _signals(self) -> None:
-        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as received:
             async for number in received:
                 log.info("signal_received", signal=number.name)
-                self.stop()
+                if number is not signal.SIGHUP:
+                    self.stop()
+                elif self.group is not None:
+                    self.group.start_soon(self.reload, name="reload")
 
     def stop(self) -> None:
         """Ask for a graceful stop."""

@@ -48,6 +48,8 @@ async def open_shop(hub: Hub, config: ShopConfig, how: OpenChannel) -> Shop:
 
     Raises ConfigError or SecondShop for what a person must mend, PluginFault for a bug of the plugin.
     """
+    if config.problems:
+        raise ConfigError(config.problems)
     shop = config.shop
     channel_type = how.plugins.channels.get(shop.channel)
     if channel_type is None:
@@ -84,7 +86,9 @@ async def open_shop(hub: Hub, config: ShopConfig, how: OpenChannel) -> Shop:
     operations = sorted({one for budget in capabilities.budgets for one in budget.operations})
     hub.metrics.shop(shop.name, operations=operations, budgets=operations)
     hub.metrics.unfenced.labels(shop.name).set(not facts.reads_orders)
-    return _shop(hub, shop, channel, capabilities, facts, limiter, grants)
+    opened = _shop(hub, shop, channel, capabilities, facts, limiter, grants)
+    opened.settings = settings
+    return opened
 
 
 def _refused(config: ShopConfig, text: str) -> ConfigError:

@@ -37,6 +37,7 @@ from syncd.store.engine import StoreBusy, StoreFull
 from syncd.telemetry import redact
 
 log = structlog.get_logger()
+SHOP_DOWN = "shop_down"
 FAILING = ("orders_failing", "write_failing", "reconcile_failing", "shipments_failing")
 DAY_US = 86_400_000_000
 STORE_PAUSE_US = 5_000_000
@@ -73,6 +74,7 @@ class Runner:
     dispatcher: Dispatcher | None = None
     reconcile: Reconcile | None = None
     settled: anyio.Event = field(default_factory=anyio.Event)
+    ended: anyio.Event = field(default_factory=anyio.Event)
     command: Wake = field(default_factory=Wake)
     reload: Callable[[ShopConfig], ShopConfig] = lambda config: config
     turns: dict[str, int] = field(default_factory=dict)
@@ -92,27 +94,38 @@ class Runner:
 
     async def run(self) -> None:
         """Until stopped. Raises only for faults of our own."""
-        while not self.stopping:
-            if self.paused:
-                await self._stand(Status.PAUSED, "paused by a person")
-                await self.hub.clock.wait(None, self.command)
-                continue
-            wait = await self._attempt()
-            until = None if wait is None else self.hub.clock.now_us() + int(wait * 1e6)
-            await self.hub.clock.wait(until, self.command)
+        try:
+            while not self.stopping:
+                await self._live()
+        finally:
+            self.ended.set()
+
+    async def _live(self) -> None:
+        """One attempt and the wait for the next."""
+        if self.paused:
+            await self._stand(Status.PAUSED, "paused by a person")
+            self.settled.set()
+            await self.hub.clock.wait(None, self.command)
+            return
+        wait = await self._attempt()
+        until = None if wait is None else self.hub.clock.now_us() + int(wait * 1e6)
+        await self.hub.clock.wait(until, self.command)
 
     async def _attempt(self) -> float | None:
         """Build, check and run the shop once. Returns seconds until the next attempt; None to wait for a person."""
         shop: Shop | None = None
+        settled = True
         try:
             self.config = self.reload(self.config)
             shop = await open_shop(self.hub, self.config, self.open_channel)
             report = await shop.running.check()
-            if await self._accept(shop, report) and not self.paused:  # a pause may have come during the check
+            settled = await self._accept(shop, report)
+            if settled and not self.paused:  # a pause may have come during the check
                 await self._run_loops(shop)
             return 0.0
         except (ConfigError, shops.SecondShop) as error:
             await self._stand(Status.CONFIG_ERROR, str(error))
+            log.error("shop_set_aside", shop=self.name, problem=self.text)
             return None
         except (ChannelError, PluginFault) as error:
             if isinstance(error, SignInRequired) and shop is not None and shop.capabilities.signs_in:
@@ -124,7 +137,8 @@ class Runner:
             log.error("shop_failed", shop=self.name, error=self.text, exc_info=isinstance(error, PluginFault))
             return back_off_seconds(self.failures)
         finally:
-            self.settled.set()
+            if settled:
+                self.settled.set()
             self.shop = self.dispatcher = self.reconcile = None
             if shop is not None:
                 self.hub.shops.pop(shop.id, None)
@@ -144,8 +158,9 @@ class Runner:
                 return False
             recover(conn, self.hub.facts, shop.facts, self.hub.clock.now_us())
             self._keep_check(conn, shop, report)
-            for kind in ("shop_down", "sign_in_required", *FAILING):
+            for kind in (SHOP_DOWN, "sign_in_required", *FAILING):
                 self.hub.clear_alarm(conn, kind, shop)  # what still fails says so again
+            self.hub.clear_alarm(conn, SHOP_DOWN, None, self.name)
             return True
 
         if not await self.hub.store.tx(accept):
@@ -235,13 +250,13 @@ class Runner:
 
         def keep(conn: Connection) -> None:
             row = shops.shop_named(conn, self.name)
-            if row is None:
-                return
-            shops.set_shop(conn, row.id, status=status, status_text=self.text)
+            if row is not None:
+                shops.set_shop(conn, row.id, status=status, status_text=self.text)
             if status is not Status.PAUSED:
-                kind = "sign_in_required" if status is Status.SIGN_IN_REQUIRED else "shop_down"
+                kind = "sign_in_required" if status is Status.SIGN_IN_REQUIRED else SHOP_DOWN
+                shop_id, subject = (None, self.name) if row is None else (row.id, "")
                 told = f"{self.name}: {status}: {self.text}"
-                if shops.raise_alarm(conn, kind, row.id, "", told, self.hub.clock.now_us()):
+                if shops.raise_alarm(conn, kind, shop_id, subject, told, self.hub.clock.now_us()):
                     log.warning("alarm_raised", kind=kind, shop=self.name, text=told)
 
         await self.hub.store.tx(keep)
@@ -260,6 +275,11 @@ class Runner:
         self.paused, self.failures = False, 0
         self._stop_loops()
 
+    def reread(self, config: ShopConfig) -> None:
+        """Run anew with this file, which was changed; a pause stays."""
+        self.config, self.failures = config, 0
+        self._stop_loops()
+
     async def start_writing(self) -> None:
         """A person says: write for real. Raises ValueError where the shop's file says off."""
         if self.reload(self.config).shop.writes is Writes.OFF:
@@ -274,8 +294,11 @@ class Runner:
 
     async def _set(self, **values: int) -> None:
         def change(conn: Connection) -> None:
-            row = shops.ensure_shop(conn, self.name, self.config.shop.channel)
-            shops.set_shop(conn, row.id, **values)
+            row = shops.shop_named(conn, self.name)
+            if row is None and not self.config.problems:  # of a file that was never read nothing is kept
+                row = shops.ensure_shop(conn, self.name, self.config.shop.channel)
+            if row is not None:
+                shops.set_shop(conn, row.id, **values)
 
         await self.hub.store.tx(change)
 

@@ -138,6 +138,11 @@ def clear_alarm(conn: Connection, kind: str, shop_id: int | None, subject: str, 
     return bool(result.rowcount)
 
 
+def clear_alarms(conn: Connection, kind: str, now_us: int) -> None:
+    """Close every alarm of a kind."""
+    conn.execute(update(alarm).where(alarm.c.kind == kind, alarm.c.cleared_us.is_(None)).values(cleared_us=now_us))
+
+
 def write_audit(conn: Connection, who: str, action: str, detail: Mapping[str, Any], now_us: int) -> None:
     """Keep who changed what, before and after."""
     text = json.dumps(detail, ensure_ascii=False, default=str, separators=(",", ":"))

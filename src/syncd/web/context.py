@@ -21,6 +21,11 @@ from syncd.sdk.settings import ShopSettings
 from syncd.store.backup import backup_beside
 from syncd.store.engine import Store
 
+STOPPED = "stopped"
+"""A shop while no daemon runs."""
+REMOVED = "removed"
+"""A shop whose file was taken away; its orders and its ledger stay."""
+
 
 class TokenVerifier:
     """Knows the admin token only by its hash, and compares in constant time."""
@@ -50,9 +55,10 @@ class ShopActions:
 class WebContext:
     """Everything the routes use.
 
-    `host` is the address listened on; `hosts` are further names under which people reach it. `stuck` names what of
-    the core does not turn (then nothing is ready), `late` what waits longer than its limit allows. `broken_shops`
-    says per shop why it is not running. `backup` makes a copy and returns its size.
+    `host` is the address listened on; `hosts` are further names under which people reach it. `offline`: no daemon
+    runs, a command looks into the store. `stuck` names what of the core does not turn (then nothing is ready), `late`
+    what waits longer than its limit allows. `status_of` is how a shop's runner stands, `broken_shops` why it does not
+    run. `backup` makes a copy and returns its size.
     """
 
     hub: Hub
@@ -64,7 +70,9 @@ class WebContext:
     version: str = __version__
     host: str = "127.0.0.1"
     hosts: Sequence[str] = ()
+    offline: bool = False
     settings_of: Callable[[str], ShopSettings | None] = lambda _shop: None
+    status_of: Callable[[str], str | None] = lambda _shop: None
     plugins: Callable[[], Sequence[PluginStatus]] = tuple
     warnings: Callable[[], Sequence[str]] = tuple
     broken_shops: Callable[[], Mapping[str, str]] = dict
@@ -72,9 +80,13 @@ class WebContext:
     late: Callable[[], Sequence[str]] = tuple
 
     @classmethod
-    def of(cls, daemon: Daemon, token: str, *, hosts: Sequence[str] = ()) -> WebContext:
+    def of(cls, daemon: Daemon, token: str, *, hosts: Sequence[str] = (), offline: bool = False) -> WebContext:
         """The context of a daemon, running or only built."""
-        settings = {one.name: one.shop for one in daemon.config.shops}
+
+        def settings_of(name: str) -> ShopSettings | None:
+            found = daemon.runners.get(name)
+            return None if found is None or found.config.problems else found.config.shop
+
         return cls(
             hub=daemon.hub,
             desk=Desk(daemon.hub),
@@ -84,11 +96,13 @@ class WebContext:
             started_us=to_us(daemon.started_at),
             host=daemon.config.settings.address[0],
             hosts=hosts,
-            settings_of=settings.get,
+            offline=offline,
+            settings_of=settings_of,
+            status_of=lambda name: _status(daemon, name, offline=offline),
             plugins=lambda: daemon.plugins.found,
             broken_shops=lambda: _broken(daemon),
-            stuck=lambda: daemon.stuck() if daemon.ready.is_set() else ["starting: not every shop is checked yet"],
-            late=lambda: daemon.housekeeping.late,
+            stuck=lambda: _stuck(daemon, offline=offline),
+            late=lambda: [*map(str, daemon.config.misnamed), *daemon.housekeeping.late],
         )
 
 
@@ -125,8 +139,22 @@ def _actions(daemon: Daemon) -> ShopActions:
     return ShopActions(start, pause, resume, full_sync, sign_in_page, sign_in)
 
 
+def _stuck(daemon: Daemon, *, offline: bool) -> Sequence[str]:
+    if offline:
+        return ["no daemon runs: nothing is read or written; start it: systemctl start syncd, or syncd run"]
+    return daemon.stuck() if daemon.ready.is_set() else ["starting: not every shop is checked yet"]
+
+
+def _status(daemon: Daemon, name: str, *, offline: bool) -> str:
+    runner = daemon.runners.get(name)
+    if runner is None:
+        return REMOVED
+    status = runner.now_status()
+    return STOPPED if offline and status is Status.LOADED else status.value
+
+
 def _broken(daemon: Daemon) -> dict[str, str]:
-    found = {one.shop: str(one) for one in daemon.config.problems}
+    found = {one.shop: str(one) for one in daemon.config.misnamed}
     bad = (Status.CONFIG_ERROR, Status.FAILED_CHECK)
     return found | {one.name: one.text for one in daemon.runners.values() if one.status in bad}
 

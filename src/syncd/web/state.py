@@ -51,8 +51,9 @@ async def status(context: WebContext) -> dict[str, Any]:
     counts = await store.read(rows.status)
     plain = {name: value for name, value in counts.items() if not isinstance(value, list | dict)}
     return {
+        "daemon": "not running" if context.offline else "running",
         "version": context.version,
-        "started_at": iso(context.started_us),
+        "started_at": None if context.offline else iso(context.started_us),
         "now": iso(context.hub.clock.now_us()),
         "database": None if store.path is None else str(store.path),
         **plain,
@@ -128,7 +129,10 @@ def state_of(context: WebContext, one: Known) -> str:
     running = running_shop(context, one.row.name)
     if one.row.paused:
         return Status.PAUSED.value
-    return one.row.status if running is None else running.status.value
+    told = context.status_of(one.row.name)
+    if running is None or context.offline:
+        return told or one.row.status
+    return running.status.value
 
 
 def summary(context: WebContext, one: Known, drift: int) -> dict[str, Any]:
