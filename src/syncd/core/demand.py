@@ -16,7 +16,7 @@ to the order being readable, from there to our read, from the wish to the call, 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 WINDOWS_SECONDS = (30.0, 120.0, 86_400.0)
@@ -89,6 +89,29 @@ def weight(demand: Demand, now_us: int) -> float:
     """How much of a SKU's demand a listing has, in units a second: two minutes if they say more, else the day."""
     _, middle, day = demand.faded(now_us)
     return max(_of_a_burst(middle / _MIDDLE, middle), day / _LONG)
+
+
+PSEUDO_UNITS = 10.0
+"""A SKU's own sales outweigh the shops' usual shares once it sold so many units."""
+
+
+def weights(demands: Mapping[int, Demand], usual: Mapping[int, float], now_us: int) -> dict[int, float]:
+    """How a SKU's demand divides over its listings, summing to 1.
+
+    Its own sales of the last minutes, of the day while it had none lately, and the usual shares of the shops
+    (`usual`, any scale) as if they were ten more units: a SKU's first orders come from the shops that are read
+    fastest, and would else draw all rights there.
+    """
+    faded = {key: demand.faded(now_us) for key, demand in demands.items()}
+    lately = sum(middle for _, middle, _ in faded.values())
+    own = {key: middle if lately > 1.0 else day for key, (_, middle, day) in faded.items()}
+    all_own, all_usual = sum(own.values()), sum(usual.get(key, 0.0) for key in demands)
+    even = 1.0 / max(1, len(demands))
+    return {
+        key: (units + PSEUDO_UNITS * (usual.get(key, 0.0) / all_usual if all_usual > 0 else even))
+        / (all_own + PSEUDO_UNITS)
+        for key, units in own.items()
+    }
 
 
 # --- the blind window -------------------------------------------------------------------------------------------

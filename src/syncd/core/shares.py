@@ -10,7 +10,7 @@ Amounts are pieces of one SKU; keys are listings (or shops), in any order: the a
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 LEAST = 1
@@ -86,29 +86,44 @@ class Transfer:
 STAY = Transfer()
 
 
-def transfer(total: int, wanted: Mapping[int, int], held: Mapping[int, int]) -> Transfer:
+def transfer(
+    total: int, wanted: Mapping[int, int], held: Mapping[int, int], whole: Collection[int] = frozenset()
+) -> Transfer:
     """What to move now so that `held` comes to `wanted`; `total` is all that may be out together.
 
     Nothing moves while every listing holds at least half of what it should and no more is out than `total`.
-    Pieces that nobody holds are given without taking anything back, as soon as somebody is short.
+    Pieces that nobody holds are given without taking anything back, as soon as somebody is short. `whole` names
+    the listings that only take absolute numbers: theirs must be free in full (R1), and `give` says that number.
     """
     out = sum(held.values())
     short = [key for key, want in wanted.items() if 2 * held.get(key, 0) < want]
     if out <= total and not short:
         return STAY
-    give = _give(total - out, wanted, held)
-    lacking = sum(max(0, wanted[key] - held.get(key, 0) - give.get(key, 0)) for key in short)
-    return Transfer(_take(max(out - total, lacking), wanted, held), give)
+    give = _give(total - out, wanted, held, whole)
+    lacking = sum(
+        wanted[key] - (0 if key in whole else held.get(key, 0) + give.get(key, 0))
+        for key in short
+        if key not in whole or key not in give
+    )
+    spare = max(0, total - out - sum(give.values()))
+    return Transfer(_take(max(out - total, lacking - spare), wanted, held), give)
 
 
-def _give(free: int, wanted: Mapping[int, int], held: Mapping[int, int]) -> dict[int, int]:
+def _give(free: int, wanted: Mapping[int, int], held: Mapping[int, int], whole: Collection[int]) -> dict[int, int]:
     """Free pieces to those who lack most of their share, relative to it."""
     given: dict[int, int] = {}
     for key in sorted(wanted, key=lambda one: (held.get(one, 0) / wanted[one] if wanted[one] else 1.0, one)):
-        more = min(free, wanted[key] - held.get(key, 0))
-        if more > 0:
-            given[key] = more
-            free -= more
+        want, have = wanted[key], held.get(key, 0)
+        if have >= want or free <= 0:
+            continue
+        if key not in whole:
+            more = min(free, want - have)
+        elif 2 * have < want and (free >= want or have == 0):
+            more = min(free, want)
+        else:
+            continue  # sold down to 0 first, it needs no more than it shows
+        given[key] = more
+        free -= more
     return given
 
 
@@ -122,3 +137,38 @@ def _take(wanted_back: int, wanted: Mapping[int, int], held: Mapping[int, int]) 
             taken[key] = back
             wanted_back -= back
     return taken
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """One listing in escrow, in pieces: what it is believed to show (own unread sales included), its bound,
+    whether that is settled, and whether it takes absolute numbers only."""
+
+    believed: int
+    bound: int
+    settled: bool = True
+    whole: bool = False
+
+
+def goals(total: int, wanted: Mapping[int, int], holders: Mapping[int, Holder]) -> dict[int, int]:
+    """The number each listing should be brought to now; the guard (R1) still has the last word on every raise.
+
+    A listing that is not settled stays as it is, and its bound counts in full. An absolute lowering that cannot be
+    paid in full becomes a drain: 0 now, its share once that is proven.
+    """
+    fixed = sum(one.bound for one in holders.values() if not one.settled)
+    held = {key: one.bound for key, one in holders.items() if one.settled}
+    whole = {key for key in held if holders[key].whole}
+    free = total - fixed
+    move = transfer(free, {key: wanted.get(key, 0) for key in held}, held, whole)
+    rights = free - sum(held.values()) - sum(move.give.values())
+    result = {key: one.believed for key, one in holders.items()}
+    for key, more in move.give.items():
+        result[key] = more if key in whole else result[key] + more
+    for key, back in move.take.items():
+        left = max(0, result[key] - back)
+        if key in whole and left:
+            left = left if left <= rights else 0
+            rights -= left
+        result[key] = left
+    return result

@@ -1,0 +1,106 @@
+"""One cell of the oversell table: a merchant's day under one habit, and what it cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from syncd.core.fence import Shown
+from syncd.core.escrow import Exposure
+from syncd.core.demand import Demand
+from syncd.core.policy import Kind
+from syncd.core.shares import shares
+from syncd.sim.core.assumptions import BEGIN_US, DEMANDS, SECOND_US, SHOPS, Scenario, ShopModel
+from syncd.sim.core.buyers import Script, script
+from syncd.sim.core.calendar import Calendar
+from syncd.sim.core.habits import Habit
+from syncd.sim.core.keeper import Keeper
+from syncd.sim.core.market import Market
+from syncd.sim.core.rows import Listing, Shop, Sku
+from syncd.sim.core.writing import Wire, Writer
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Units. `lost`: could have been sold and were not; `refused_in_stock`: buyers turned away while there was stock."""
+
+    demanded: int = 0
+    accepted: int = 0
+    oversold: int = 0
+    lost: int = 0
+    refused_in_stock: int = 0
+    pushes: int = 0
+    calls: int = 0
+
+
+@dataclass(slots=True)
+class Stall:
+    """Everything of one merchant, ready to run."""
+
+    calendar: Calendar
+    market: Market
+    keeper: Keeper
+    writer: Writer
+
+
+def build(stock: tuple[int, ...], seed: int, habit: Habit, models: tuple[ShopModel, ...] = SHOPS) -> Stall:
+    """Shops that show all stock, or in escrow each its share, with every order read and every number proven."""
+    shops = [Shop(i, model, BEGIN_US) for i, model in enumerate(models)]
+    for shop in shops:
+        shop.demand = Demand(BEGIN_US, 0.0, 0.0, 100.0 * shop.model.share)  # yesterday's sales
+    skus = [Sku(i, free, habit.policy) for i, free in enumerate(stock)]
+    shown: list[int] = []
+    by = {shop.index: shop.model.share for shop in shops}
+    for sku in skus:
+        parts = shares(sku.free, by) if habit.policy.kind is Kind.ESCROW else dict.fromkeys(by, sku.free)
+        for shop in shops:
+            listing = Listing(len(shown), sku, shop, parts[shop.index], BEGIN_US - 3600 * SECOND_US)
+            sku.listings.append(listing)
+            shop.listings.append(listing)
+            shown.append(parts[shop.index])
+    calendar = Calendar(BEGIN_US)
+    market = Market(models, stock, shown, seed)
+    keeper = Keeper(calendar, market, habit, skus, shops)
+    return Stall(calendar, market, keeper, Writer(keeper, Wire(models, seed)))
+
+
+def run_cell(scenario: Scenario, habit: Habit, seed: int) -> Tally:
+    """One merchant from its first buyer to its last."""
+    told = script(seed, DEMANDS[scenario])
+    stall = build(told.stock, seed, habit)
+    for sku in stall.keeper.skus:
+        stall.keeper.refresh(sku)
+    if told.clog:
+        stall.writer.clog_all(told.clog, told.clog_us)
+    play(stall, told)
+    return tally(stall, told)
+
+
+def play(stall: Stall, told: Script) -> None:
+    """Let the buyers come."""
+    calendar, market, keeper = stall.calendar, stall.market, stall.keeper
+    listings, shops, wide = keeper.listings, keeper.shops, len(keeper.shops)
+    for at, sku, shop in told.sales:
+        calendar.run_to(at)
+        index = sku * wide + shop
+        visible_us = market.buy(sku, shop, index, at)
+        if visible_us is not None:
+            keeper.expect(shops[shop], visible_us)
+            keeper.sold_unseen(listings[index])
+
+
+def tally(stall: Stall, told: Script) -> Tally:
+    """What came of it."""
+    market, stock = stall.market, told.stock
+    lost = sum(
+        max(0, min(have, asked) - got) for have, asked, got in zip(stock, market.demanded, market.accepted, strict=True)
+    )
+    return Tally(
+        sum(market.demanded), sum(market.accepted), market.oversold, lost, market.refused_in_stock,
+        stall.keeper.pushes, stall.writer.calls,
+    )  # fmt: skip
+
+
+def total(tallies: list[Tally]) -> Tally:
+    """The sum over merchants."""
+    names = Tally.__dataclass_fields__
+    return replace(Tally(), **{name: sum(getattr(one, name) for one in tallies) for name in names})
