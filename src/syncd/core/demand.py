@@ -91,25 +91,26 @@ def weight(demand: Demand, now_us: int) -> float:
     return max(_of_a_burst(middle / _MIDDLE, middle), day / _LONG)
 
 
-PSEUDO_UNITS = 10.0
-"""A SKU's own sales outweigh the shops' usual shares once it sold so many units."""
+USUAL_UNITS = 40.0
+LATELY = 1.0
 
 
 def weights(demands: Mapping[int, Demand], usual: Mapping[int, float], now_us: int) -> dict[int, float]:
     """How a SKU's demand divides over its listings, summing to 1.
 
-    Its own sales of the last minutes, of the day while it had none lately, and the usual shares of the shops
-    (`usual`, any scale) as if they were ten more units: a SKU's first orders come from the shops that are read
-    fastest, and would else draw all rights there.
+    Units sold in the last 24 h, those of the last two minutes twice; and the usual shares of the shops
+    (`usual`, any scale) as if they were forty more units. Without these a SKU's first orders, which come from the
+    shops that are read fastest, would draw all rights there.
     """
-    faded = {key: demand.faded(now_us) for key, demand in demands.items()}
-    lately = sum(middle for _, middle, _ in faded.values())
-    own = {key: middle if lately > 1.0 else day for key, (_, middle, day) in faded.items()}
+    own = {}
+    for key, demand in demands.items():
+        _, middle, day = demand.faded(now_us)
+        own[key] = day + LATELY * middle
     all_own, all_usual = sum(own.values()), sum(usual.get(key, 0.0) for key in demands)
     even = 1.0 / max(1, len(demands))
     return {
-        key: (units + PSEUDO_UNITS * (usual.get(key, 0.0) / all_usual if all_usual > 0 else even))
-        / (all_own + PSEUDO_UNITS)
+        key: (units + USUAL_UNITS * (usual.get(key, 0.0) / all_usual if all_usual > 0 else even))
+        / (all_own + USUAL_UNITS)
         for key, units in own.items()
     }
 

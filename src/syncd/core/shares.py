@@ -87,67 +87,77 @@ STAY = Transfer()
 
 
 def transfer(
-    total: int, wanted: Mapping[int, int], held: Mapping[int, int], whole: Collection[int] = frozenset()
+    total: int,
+    wanted: Mapping[int, int],
+    held: Mapping[int, int],
+    whole: Collection[int] = frozenset(),
+    coming: int = 0,
 ) -> Transfer:
-    """What to move now so that `held` comes to `wanted`; `total` is all that may be out together.
+    """What to move now so that `held` comes nearer to `wanted`; `total` is all that may be out together.
 
-    Nothing moves while every listing holds at least half of what it should and no more is out than `total`.
-    Pieces that nobody holds are given without taking anything back, as soon as somebody is short. `whole` names
-    the listings that only take absolute numbers: theirs must be free in full (R1), and `give` says that number.
+    Nothing moves while every listing holds at least half of what it should and no more is out than `total`. Then
+    those that are short, and no others, get their share, first from pieces that nobody holds. `whole` names the
+    listings that only take absolute numbers: a number must be free in full (R1), and `give` says that number.
+    `coming` pieces are being taken back already.
     """
-    out = sum(held.values())
+    free = total - sum(held.values())
     short = [key for key, want in wanted.items() if 2 * held.get(key, 0) < want]
-    if out <= total and not short:
+    if free >= 0 and not short:
         return STAY
-    give = _give(total - out, wanted, held, whole)
-    lacking = sum(
-        wanted[key] - (0 if key in whole else held.get(key, 0) + give.get(key, 0))
-        for key in short
-        if key not in whole or key not in give
-    )
-    spare = max(0, total - out - sum(give.values()))
-    return Transfer(_take(max(out - total, lacking - spare), wanted, held), give)
-
-
-def _give(free: int, wanted: Mapping[int, int], held: Mapping[int, int], whole: Collection[int]) -> dict[int, int]:
-    """Free pieces to those who lack most of their share, relative to it."""
-    given: dict[int, int] = {}
-    for key in sorted(wanted, key=lambda one: (held.get(one, 0) / wanted[one] if wanted[one] else 1.0, one)):
+    short.sort(key=lambda one: (one in whole, held.get(one, 0) / wanted[one], one))
+    over = {key: have - wanted.get(key, 0) for key, have in held.items() if have > wanted.get(key, 0)}
+    easy = sum(more for key, more in over.items() if key not in whole)
+    give: dict[int, int] = {}
+    idle, lack = max(0, free), max(0, -free)
+    for key in short:
         want, have = wanted[key], held.get(key, 0)
-        if have >= want or free <= 0:
-            continue
-        if key not in whole:
-            more = min(free, want - have)
-        elif 2 * have < want and (free >= want or have == 0):
-            more = min(free, want)
-        else:
-            continue  # sold down to 0 first, it needs no more than it shows
-        given[key] = more
-        free -= more
-    return given
+        now, later = _lots(key in whole, want, have, idle, max(0, coming + easy - lack))
+        if now:
+            give[key] = now
+            idle -= now
+        if later:
+            lack += later
+    return Transfer(_take(max(0, lack - coming), over, whole), give)
 
 
-def _take(wanted_back: int, wanted: Mapping[int, int], held: Mapping[int, int]) -> dict[int, int]:
-    """From those who hold most above their share, never below it."""
+def _lots(whole: bool, want: int, have: int, idle: int, easy: int) -> tuple[int, int]:
+    """(pieces to give now, pieces to take back for it) for one listing that is short.
+
+    An absolute number is paid in full while what is there still counts: worth it only for half of what is missing.
+    """
+    if not whole:
+        now = min(idle, want - have)
+        return now, want - have - now
+    if idle >= want:
+        return want, 0
+    best = min(want, idle + easy)
+    if have == 0:
+        return (idle, 0) if best == idle and idle else (0, want - idle)
+    return (0, best - idle) if 2 * (best - have) >= want - have and best > idle else (0, 0)
+
+
+def _take(lack: int, over: Mapping[int, int], whole: Collection[int]) -> dict[int, int]:
+    """From those who hold most above their share, never below it; from absolute ones last, as they must be drained."""
     taken: dict[int, int] = {}
-    over = {key: held[key] - wanted.get(key, 0) for key in held}
-    for key in sorted(over, key=lambda one: (-over[one], one)):
-        back = min(wanted_back, over[key])
+    for key in sorted(over, key=lambda one: (one in whole, -over[one], one)):
+        back = min(lack, over[key])
         if back > 0:
             taken[key] = back
-            wanted_back -= back
+            lack -= back
     return taken
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """One listing in escrow, in pieces: what it is believed to show (own unread sales included), its bound,
-    whether that is settled, and whether it takes absolute numbers only."""
+    """One listing in escrow, in pieces: what it is believed to show (own unread sales included), its bound, whether
+    that is settled, whether it takes absolute numbers only, and how much of the bound a write under way or a barrier
+    will bring back."""
 
     believed: int
     bound: int
     settled: bool = True
     whole: bool = False
+    coming: int = 0
 
 
 def goals(total: int, wanted: Mapping[int, int], holders: Mapping[int, Holder]) -> dict[int, int]:
@@ -157,10 +167,11 @@ def goals(total: int, wanted: Mapping[int, int], holders: Mapping[int, Holder]) 
     paid in full becomes a drain: 0 now, its share once that is proven.
     """
     fixed = sum(one.bound for one in holders.values() if not one.settled)
+    coming = sum(one.coming for one in holders.values() if not one.settled)
     held = {key: one.bound for key, one in holders.items() if one.settled}
     whole = {key for key in held if holders[key].whole}
     free = total - fixed
-    move = transfer(free, {key: wanted.get(key, 0) for key in held}, held, whole)
+    move = transfer(free, {key: wanted.get(key, 0) for key in held}, held, whole, coming)
     rights = free - sum(held.values()) - sum(move.give.values())
     result = {key: one.believed for key, one in holders.items()}
     for key, more in move.give.items():

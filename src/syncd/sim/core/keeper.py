@@ -15,6 +15,7 @@ from syncd.core.ledger import is_older
 from syncd.core.policy import Kind, Mode, decide, next_change_us
 from syncd.core.shares import Holder, goals, shares
 from syncd.model import Lane, Source
+from syncd.sdk.capabilities import Form
 from syncd.sim.core.assumptions import SECOND_US, WATCH_SECONDS, WATCH_SHARE
 from syncd.sim.core.calendar import Calendar, Rank
 from syncd.sim.core.habits import Habit
@@ -198,12 +199,25 @@ class Keeper:
         for one in sku.listings:
             have, shown = one.exposure, one.shown
             settled = have.standing is escrow.Standing.SETTLED and not shown.in_doubt and not one.calls
-            exact = any(form is not planner.Form.ABSOLUTE for form in one.shop.model.forms)
+            exact = any(form is not Form.ABSOLUTE for form in one.shop.model.forms)
             bound = have.bound if have.bound is not None else shown.believed or 0
-            holders[one.index] = Holder(shown.believed or 0, bound, settled, not exact)
+            coming = 0 if settled else self._coming(one, bound)
+            holders[one.index] = Holder(shown.believed or 0, bound, settled, not exact, coming)
         aims = goals(total, shares(total, by), holders)
         for one in sku.listings:
             one.target = aims[one.index]
+
+    @staticmethod
+    def _coming(listing: Listing, bound: int) -> int:
+        """How much of a bound is on its way back: an open lowering, or a number that waits for its barrier."""
+        have = listing.exposure
+        if listing.calls:
+            write = listing.calls[-1].plan.write
+            exact = write.form is not Form.ABSOLUTE
+            return max(0, -listing.calls[-1].plan.delta if exact else bound - write.quantity)
+        if have.proven is None or have.dead_us is not None:
+            return 0
+        return max(0, bound - max(0, have.proven - have.proven_sold) - have.proven_back)
 
     def _wish(self, listing: Listing, now_us: int) -> None:
         """Bring one listing's place in the queue in line with target and belief."""
