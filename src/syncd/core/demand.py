@@ -70,14 +70,20 @@ class Seller:
 
 def expected_blind(sellers: Iterable[Seller], now_us: int) -> float:
     """m of one SKU: pieces expected to be sold unseen over all its listings, by the window that says most."""
-    pieces = [0.0, 0.0, 0.0]
-    blind = [0.0, 0.0, 0.0]
+    short_pieces = short_blind = middle_pieces = middle_blind = day_blind = 0.0
     for seller in sellers:
-        for i, units in enumerate(seller.demand.faded(now_us)):
-            sold = units * seller.pieces
-            pieces[i] += sold
-            blind[i] += sold * seller.blind_seconds / _TAUS[i]
-    return max(_of_a_burst(blind[0], pieces[0]), _of_a_burst(blind[1], pieces[1]), blind[2])
+        short, middle, day = seller.demand.faded(now_us)
+        pieces, blind = seller.pieces, seller.pieces * seller.blind_seconds
+        short_pieces += short * pieces
+        short_blind += short * blind
+        middle_pieces += middle * pieces
+        middle_blind += middle * blind
+        day_blind += day * blind
+    return max(
+        _of_a_burst(short_blind / _SHORT, short_pieces),
+        _of_a_burst(middle_blind / _MIDDLE, middle_pieces),
+        day_blind / _LONG,
+    )
 
 
 def _of_a_burst(blind: float, pieces: float) -> float:

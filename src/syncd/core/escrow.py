@@ -24,9 +24,10 @@ All times are microseconds of our clock; `margin_us` covers the shop's clock ske
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
+from syncd.core.values import replace
 from syncd.sdk.capabilities import Form
 
 

@@ -16,7 +16,9 @@ All times are microseconds of our clock; `margin_us` covers the shop's clock ske
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from syncd.core.values import replace
 
 GRAIN_US = 1_000_000
 

@@ -161,9 +161,9 @@ class Keeper:
             self._share_out(sku, now)
         else:
             shown = sku.decision.shown(sku.free - sku.found)
+            number = planner.finish(shown, sku.index, 0, 1, MOST, {})  # no rules are set: the same for every shop
             for listing in sku.listings:
-                number = shown + listing.found if shown else listing.found
-                listing.target = planner.finish(number, sku.index, listing.shop.index, 1, MOST, {})
+                listing.target = number + listing.found
         for listing in sku.listings:
             self._wish(listing, now)
         if sku.decision.watched and not before.watched and self.habit.low:
@@ -260,8 +260,8 @@ class Keeper:
         listing.shop.batch.pop(listing.index, None)
         listing.lane = None
 
-    def answered(self, listing: Listing, target: int) -> None:
-        """A write of the listing was settled: its wish follows; in escrow, rights may have come free."""
+    def answered(self, listing: Listing) -> None:
+        """A write or a proof of the listing was settled: its wish follows; in escrow, rights may have come free."""
         if listing.sku.decision.mode is Mode.ESCROW or listing.found:
             self.refresh(listing.sku)
         else:
@@ -333,7 +333,7 @@ class Keeper:
         if self.habit.bounds:
             listing.exposure = escrow.barrier(listing.exposure, watermark_us)
         self.follow_up(listing)
-        self.refresh(listing.sku)
+        self.answered(listing)
 
     def follow_up(self, listing: Listing) -> None:
         """Whatever of a listing still waits for something gets its time."""

@@ -7,12 +7,12 @@ or by its loss (R7). `Wire` says how long everything takes; a rougher wire loses
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 from itertools import islice
 
 from syncd.core import escrow, fence, planner
 from syncd.core.planner import Evidence, Need, Plan
 from syncd.core.policy import Mode
+from syncd.core.values import replace
 from syncd.model import Lane
 from syncd.sdk.capabilities import Form
 from syncd.sdk.channel import Accepted, Reason, Rejected, StockWrite
@@ -26,6 +26,7 @@ READ_US = int(READ_SECONDS * SECOND_US)
 COLLECT_US = int(COLLECT_SECONDS * SECOND_US)
 OVERTAKEN_US = 2 * SECOND_US
 SCARCE_SECONDS = 0.2
+NEVER_US = 2**62
 Numbers = dict[int, int]
 
 
@@ -72,10 +73,14 @@ class Writer:
 
     def wake(self, shop: Shop) -> None:
         """Something waits for this shop: have it looked at when it is due and a call may leave."""
-        due_us = min((next(iter(lane.values())).due_us for lane in (shop.stockout, shop.batch) if lane), default=None)
+        due_us = NEVER_US
+        if shop.stockout:
+            due_us = next(iter(shop.stockout.values())).due_us
+        if shop.batch:
+            due_us = min(due_us, next(iter(shop.batch.values())).due_us)
         if self.clog[shop.index]:
-            due_us = self.clog_us if due_us is None else min(due_us, self.clog_us)
-        if due_us is not None:
+            due_us = min(due_us, self.clog_us)
+        if due_us is not NEVER_US:
             self._at(shop, due_us)
 
     def _at(self, shop: Shop, due_us: int) -> None:
@@ -261,7 +266,7 @@ class Writer:
             elif row.outcome is not None:
                 self._accepted(row, row.outcome, now)
             self.keeper.follow_up(listing)
-            self.keeper.answered(listing, row.target)
+            self.keeper.answered(listing)
         self.wake(shop)
 
     def _accepted(self, row: Row, outcome: Accepted, now: int) -> None:
