@@ -12,10 +12,10 @@ READY := $(VENV)/.ready
 CODE := $(wildcard src plugins tests bench)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-real test-long lint format bench etc lock clean
+.PHONY: help demo test test-real test-long lint format bench bench-oversell etc lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY) ## run the daemon against simulated shops (SECONDS=45 for a short one)
 	@$(BIN)/syncd demo $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)
@@ -41,6 +41,9 @@ format: $(READY) ## write all files in house style
 
 bench: $(READY) ## measure
 	@$(BIN)/python -m bench $(ARGS)
+
+bench-oversell: $(READY) ## count oversold units under eight ways of working (ARGS=--quick for a small run)
+	@$(BIN)/python -m bench oversell $(ARGS)
 
 etc: $(READY) ## write the sample settings and the settings page anew
 	@$(BIN)/python -m syncd.config sample > etc/syncd.toml

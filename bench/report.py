@@ -108,17 +108,17 @@ def keep(result: Result) -> None:
 def _markdown(result: Result, today: str) -> str:
     where = ", ".join(f"{key} {value}" for key, value in machine().items())
     lines = [f"# {result.name}", "", f"{result.title}", "", f"{today}; {where}", ""]
-    lines += _table(
+    lines += table(
         ("goal", "measured", "met"), [(g.text, g.measured, "yes" if g.met else "**no**") for g in result.goals]
     )
     for grid in result.grids:
-        lines += ["", f"## {grid.title}", "", *_table(grid.columns, grid.rows)]
+        lines += ["", f"## {grid.title}", "", *table(grid.columns, grid.rows)]
     if result.notes:
         lines += ["", *(f"- {note}" for note in result.notes)]
     return "\n".join(lines) + "\n"
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return [
         f"| {' | '.join(columns)} |",
         f"|{'---|' * len(columns)}",

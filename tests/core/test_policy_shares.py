@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncd.core.shares import shares, transfer
+from syncd.core.shares import Holder, goals, shares, transfer
 
 TOTALS = st.integers(-5, 500)
 WEIGHTS = st.dictionaries(st.integers(1, 9), st.floats(0, 100), min_size=1, max_size=8)
@@ -104,3 +104,62 @@ def test_nothing_moves_while_everybody_holds_half_of_its_share() -> None:
 def test_free_pieces_are_given_before_any_are_taken_back() -> None:
     move = transfer(60, {1: 30, 2: 30}, {1: 10, 2: 30})
     assert (move.take, move.give) == ({}, {1: 20})
+
+
+# --- goals: the numbers to show -----------------------------------------------------------------------------------
+
+HOLDERS = st.dictionaries(
+    st.integers(1, 9),
+    st.builds(
+        lambda unread, bound, settled, whole, coming: Holder(
+            max(0, bound - unread), bound, settled, whole, min(coming, max(0, bound))
+        ),
+        st.integers(0, 2), st.integers(-2, 80), st.booleans(), st.booleans(), st.integers(0, 80),
+    ),
+    min_size=1, max_size=8,
+)  # fmt: skip
+
+
+def cost(holder: Holder, goal: int) -> int:
+    """What the guard asks for a goal: an absolute number in full, a change by its rise."""
+    if goal == holder.believed:
+        return 0
+    return goal if holder.whole else max(0, goal - holder.believed)
+
+
+@given(st.integers(-5, 500), HOLDERS)
+def test_what_is_raised_is_paid_from_what_nobody_holds(total: int, holders: dict[int, Holder]) -> None:
+    wanted = shares(total, dict.fromkeys(holders, 1.0))
+    aims = goals(total, wanted, holders)
+    out = sum(max(0, one.bound) for one in holders.values())
+    assert sum(cost(one, aims[key]) for key, one in holders.items()) <= max(0, total - out)
+    assert all(aim >= 0 for aim in aims.values())
+
+
+@given(st.integers(-5, 500), HOLDERS)
+def test_a_listing_that_waits_for_a_proof_is_left_alone(total: int, holders: dict[int, Holder]) -> None:
+    aims = goals(total, shares(total, dict.fromkeys(holders, 1.0)), holders)
+    assert all(aims[key] == one.believed for key, one in holders.items() if not one.settled)
+
+
+def test_an_absolute_lowering_that_cannot_be_paid_is_a_drain() -> None:
+    mirrored = {1: Holder(100, 100), 2: Holder(100, 100, whole=True)}
+    assert goals(100, {1: 60, 2: 40}, mirrored) == {1: 60, 2: 0}
+    drained = {1: Holder(60, 60), 2: Holder(0, 0, whole=True)}
+    assert goals(100, {1: 60, 2: 40}, drained) == {1: 60, 2: 40}
+
+
+def test_an_absolute_shop_is_filled_up_only_when_its_whole_number_is_free() -> None:
+    low = {1: Holder(60, 60), 2: Holder(10, 10, whole=True)}
+    assert (
+        goals(100, {1: 60, 2: 40}, low)[2] == 10
+    )  # 30 are free, 40 are needed, and 20 would be half of what is missing
+    enough = {1: Holder(50, 50), 2: Holder(10, 10, whole=True)}
+    assert goals(100, {1: 60, 2: 40}, enough)[2] == 40
+
+
+def test_what_is_on_its_way_back_is_not_taken_twice() -> None:
+    on_its_way = {1: Holder(60, 60), 2: Holder(0, 0), 3: Holder(30, 40, settled=False, coming=10)}
+    assert goals(100, {1: 50, 2: 10, 3: 40}, on_its_way) == {1: 60, 2: 0, 3: 30}
+    nothing = {1: Holder(60, 60), 2: Holder(0, 0), 3: Holder(40, 40)}
+    assert goals(100, {1: 50, 2: 10, 3: 40}, nothing) == {1: 50, 2: 0, 3: 40}

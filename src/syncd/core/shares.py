@@ -101,7 +101,7 @@ def transfer(
     `coming` pieces are being taken back already.
     """
     free = total - sum(held.values())
-    short = [key for key, want in wanted.items() if 2 * held.get(key, 0) < want]
+    short = [key for key, want in wanted.items() if want > 0 and 2 * held.get(key, 0) < want]
     if free >= 0 and not short:
         return STAY
     short.sort(key=lambda one: (one in whole, held.get(one, 0) / wanted[one], one))
@@ -166,9 +166,9 @@ def goals(total: int, wanted: Mapping[int, int], holders: Mapping[int, Holder]) 
     A listing that is not settled stays as it is, and its bound counts in full. An absolute lowering that cannot be
     paid in full becomes a drain: 0 now, its share once that is proven.
     """
-    fixed = sum(one.bound for one in holders.values() if not one.settled)
+    fixed = sum(max(0, one.bound) for one in holders.values() if not one.settled)
     coming = sum(one.coming for one in holders.values() if not one.settled)
-    held = {key: one.bound for key, one in holders.items() if one.settled}
+    held = {key: max(0, one.bound) for key, one in holders.items() if one.settled}
     whole = {key for key in held if holders[key].whole}
     free = total - fixed
     move = transfer(free, {key: wanted.get(key, 0) for key in held}, held, whole, coming)

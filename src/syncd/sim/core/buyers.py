@@ -26,7 +26,7 @@ class Script:
 
 def script(seed: int, demands: Demands, shops: Sequence[ShopModel] = SHOPS) -> Script:
     """The same seed gives the same script in every process."""
-    chance = random.Random(f"buyers {seed}")
+    chance = random.Random(f"buyers {seed}")  # noqa: S311  # a play must repeat
     low, high = demands.stock
     stock = tuple(chance.randint(low, high) for _ in range(demands.skus))
     names, shares = range(len(shops)), [shop.share for shop in shops]

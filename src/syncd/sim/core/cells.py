@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from syncd.core.fence import Shown
-from syncd.core.escrow import Exposure
 from syncd.core.demand import Demand
 from syncd.core.policy import Kind
 from syncd.core.shares import shares
@@ -21,7 +19,7 @@ from syncd.sim.core.writing import Wire, Writer
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Units. `lost`: could have been sold and were not; `refused_in_stock`: buyers turned away while there was stock."""
+    """Units. `lost`: could have been sold and were not. `refused_in_stock`: turned away while a piece was there."""
 
     demanded: int = 0
     accepted: int = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from syncd.core.policy import AUTO, Kind, Policy
-from syncd.sim.core.assumptions import BATCH_SECONDS
+from syncd.sim.core.assumptions import BATCH_SECONDS, BEGIN_US, DEMANDS, SECOND_US, Scenario
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +31,11 @@ class Habit:
 
 
 MIRROR = Policy(Kind.MIRROR)
+SALE = Policy(
+    sale_from_us=BEGIN_US + int(DEMANDS[Scenario.FLASH].after * SECOND_US),
+    sale_until_us=BEGIN_US + int((DEMANDS[Scenario.FLASH].after + DEMANDS[Scenario.FLASH].seconds) * SECOND_US),
+)
+"""A flash that was announced: `auto`, with its start and end known."""
 
 HABITS: dict[str, Habit] = {
     one.name: one
@@ -42,5 +47,6 @@ HABITS: dict[str, Habit] = {
         Habit(name="mirror", policy=MIRROR, low=True),
         Habit(name="auto", policy=AUTO, low=True, bounds=True),
         Habit(name="escrow", policy=Policy(Kind.ESCROW), bounds=True),
+        Habit(name="sale mode", policy=SALE, low=True, bounds=True),
     )
 }

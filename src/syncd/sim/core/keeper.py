@@ -54,7 +54,7 @@ class Keeper:
     # -- orders ------------------------------------------------------------------------------------------------
 
     def expect(self, shop: Shop, visible_us: int) -> None:
-        """Something becomes readable then: the next poll after it will find it. Polls that find nothing cost nothing."""
+        """Something becomes readable then: the next poll finds it. Polls that find nothing cost nothing here."""
         self.calendar.at(self.poll_after(shop, visible_us), Rank.POLL, self.poll, shop)
 
     def poll_after(self, shop: Shop, at_us: int) -> int:
@@ -222,17 +222,13 @@ class Keeper:
     def _wish(self, listing: Listing, now_us: int) -> None:
         """Bring one listing's place in the queue in line with target and belief."""
         shop, shown = listing.shop, listing.shown
-        if not planner.needs_push(listing.target, shown):
+        if listing.not_before_us > now_us or not planner.needs_push(listing.target, shown):
             if listing.lane is not None:
                 self.drop_wish(listing)
             return
         lane = planner.lane_of(listing.target, None, shown)
         decision = listing.sku.decision
-        if self.habit.low and (decision.jumps or decision.mode is Mode.ESCROW):
-            lane = Lane.STOCKOUT
-        elif decision.mode is Mode.ESCROW:
-            lane = Lane.STOCKOUT
-        if self.habit.instant:
+        if self.habit.instant or decision.mode is Mode.ESCROW or (self.habit.low and decision.jumps):
             lane = Lane.STOCKOUT
         if listing.lane is lane:
             return

@@ -42,7 +42,7 @@ class Market:
         self.oversold = 0
         self.refused_in_stock = 0
         self._states = 0
-        self._chance = [random.Random(f"visible {seed} {shop.name}") for shop in shops]
+        self._chance = [random.Random(f"visible {seed} {shop.name}") for shop in shops]  # noqa: S311  # a play must repeat
 
     def buy(self, sku: int, shop: int, listing: int, now_us: int) -> int | None:
         """A buyer comes. Returns when the order can be read; None when the page says sold out."""

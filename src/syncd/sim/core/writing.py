@@ -34,7 +34,7 @@ class Wire:
     """When a call takes effect and when we hear of it. Each shop's delays are drawn from its own seed."""
 
     def __init__(self, shops: tuple[ShopModel, ...], seed: int) -> None:
-        self._chance = [random.Random(f"wire {seed} {shop.name}") for shop in shops]
+        self._chance = [random.Random(f"wire {seed} {shop.name}") for shop in shops]  # noqa: S311  # a play must repeat
 
     def times(self, shop: Shop, now_us: int) -> tuple[int, int]:
         """(takes effect, answered)."""
@@ -183,7 +183,7 @@ class Writer:
                 self.keeper.drop_wish(listing)  # a credit or a barrier of this SKU will bring it back
                 return
             listing.exposure = escrow.sent(listing.exposure, cost)
-        alone = not listing.calls and not listing.shown.in_doubt
+        alone = not listing.calls and max(listing.shown.doubt_us or 0, listing.exposure.dead_us or 0) <= now
         for other in listing.calls:
             other.alone = False
         since_us = listing.since_us if listing.lane is not None else now
@@ -279,6 +279,8 @@ class Writer:
             # which write landed last is unknown: written again after the dead time
             until_us = max(shown.doubt_us or 0, now + OVERTAKEN_US)
             listing.shown = fence.doubted(shown, 0, until_us)
+            listing.not_before_us = until_us
+            self.calendar.at(until_us, Rank.SETTLE, self._back, listing)
             return
         if form is Form.ABSOLUTE:
             listing.shown = fence.wrote_number(
