@@ -46,14 +46,14 @@ class Bucket:
         self._refill(now)
         self.level -= cost
 
-    def feed(self, available: float, now: float, per_second: float | None, burst: float | None) -> None:
+    def feed(self, available: float | None, now: float, per_second: float | None, burst: float | None) -> None:
         """Believe the shop about what is left, but never more than we count ourselves while calls are out."""
+        self._refill(now)
         if burst is not None and burst > 0:
             self.burst = burst
         if per_second is not None and per_second > 0:
             self.per_second = per_second
-        self._refill(now)
-        self.level = min(available, self.burst)
+        self.level = min(self.level if available is None else available, self.burst)
 
     def block(self, seconds: float, now: float) -> None:
         """The shop refused for speed."""

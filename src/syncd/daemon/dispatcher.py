@@ -129,7 +129,8 @@ class Dispatcher:
     def _finish_seconds(self, route: WriteRoute, rows: int) -> float:
         calls = -(-rows // route.max_rows)
         first = self.shop.limiter.ready_in(route.operation, route.cost(min(rows, route.max_rows)))
-        return first + (calls - 1) * self.shop.limiter.seconds_each(route.operation, route.cost(route.max_rows))
+        rest = (calls - 1) * self.shop.limiter.seconds_each(route.operation, route.cost(route.max_rows))
+        return first + rest + route.settle_seconds
 
     async def _call(self, route: WriteRoute, due: Due) -> int:
         """Plan, read what must be read, make durable, write, settle. Returns when to look again."""

@@ -122,7 +122,7 @@ class ShopLimiter:
             await self._clock.sleep(seconds)
             group.cancel_scope.cancel()
 
-    def feed(self, operation: str, *, available: float, per_second: float | None, burst: float | None) -> None:
+    def feed(self, operation: str, *, available: float | None, per_second: float | None, burst: float | None) -> None:
         now = self._clock.monotonic()
         for line in self.lines.get(operation, ()):
             line.bucket.feed(available, now, per_second, burst)

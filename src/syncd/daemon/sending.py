@@ -18,7 +18,18 @@ from syncd.core.retry import back_off_seconds, smaller_call
 from syncd.daemon.facts import Facts, ShopFacts, exposure_of, put_exposure, put_shown, shown_of
 from syncd.daemon.targets import Refreshed, load_stock, refresh_listings
 from syncd.model import Lane, ListingState
-from syncd.sdk.channel import Accepted, Form, Pending, Reason, Rejected, StockWrite, Unreported, WriteReport, WriteRoute
+from syncd.sdk.channel import (
+    Accepted,
+    Form,
+    Pending,
+    ReadFirst,
+    Reason,
+    Rejected,
+    StockWrite,
+    Unreported,
+    WriteReport,
+    WriteRoute,
+)
 from syncd.store import listings as listing_rows
 from syncd.store import outbox, shops, stock
 from syncd.store.listings import ListingRow, Pair
@@ -77,12 +88,13 @@ def plan_call(conn: Connection, facts: Facts, on: Occasion) -> Agenda:
     raised = _raised(conn, unproven)
     shared = _shared(conn, on.shop.id, unproven)
     began_us = shops.shop_row(conn, on.shop.id).orders_began_us
+    reads_stock = on.shop.reads_stock and on.route.read_first is ReadFirst.STOCK
     chosen: list[tuple[ListingRow, Plan, int]] = []
     for row, wish in pairs:
         if len(chosen) >= on.route.max_rows:
             break
         seen = Evidence(
-            on.now_us, on.shop.reads_stock, on.shop.reads_orders, began_us, raised.get(row.sku_id or 0, 0),
+            on.now_us, reads_stock, on.shop.reads_orders, began_us, raised.get(row.sku_id or 0, 0),
             on.numbers.get(row.id), on.numbers_began_us, row.id in shared,
         )  # fmt: skip
         plan = planner.plan_write(row.key, row.target or 0, shown_of(row), on.route.forms, seen)

@@ -44,6 +44,15 @@ class Restock(StrEnum):
     UNKNOWN = "unknown"
 
 
+class ReadFirst(StrEnum):
+    """What is read right before a number above 0 leaves by a route: the shop's own numbers, or only its orders,
+    where a route takes more rows than can be read in time. Means nothing where the shop's stock cannot be read.
+    """
+
+    STOCK = "stock"
+    ORDERS = "orders"
+
+
 class Scope(StrEnum):
     """Who shares a budget: one shop, every shop of one account, every shop of one application ID."""
 
@@ -75,7 +84,8 @@ class WriteRoute:
 
     `operation` is the budget's name of its call. `dead_after_seconds` is the longest a call may still take
     effect after we gave it up. `key_life_seconds` > 0 promises that the very same rows under the same key
-    are applied once within that life. `later` says results come by `collect`.
+    are applied once within that life. `later` says results come by `collect`. `settle_seconds` is what a call
+    usually needs after it was sent until its rows show: routes are compared by when they finish.
     """
 
     name: str
@@ -87,6 +97,8 @@ class WriteRoute:
     later: bool = False
     cost_per_call: float = 1.0
     cost_per_row: float = 0.0
+    settle_seconds: float = 0.0
+    read_first: ReadFirst = ReadFirst.STOCK
 
     def cost(self, rows: int) -> float:
         """Units of the budget that one call of so many rows takes."""

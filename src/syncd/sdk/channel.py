@@ -23,6 +23,7 @@ from syncd.sdk.capabilities import Capabilities as Capabilities
 from syncd.sdk.capabilities import Form as Form
 from syncd.sdk.capabilities import OrderFilter as OrderFilter
 from syncd.sdk.capabilities import Quantity as Quantity
+from syncd.sdk.capabilities import ReadFirst as ReadFirst
 from syncd.sdk.capabilities import Restock as Restock
 from syncd.sdk.capabilities import Scope as Scope
 from syncd.sdk.capabilities import WriteRoute as WriteRoute

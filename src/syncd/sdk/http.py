@@ -31,8 +31,8 @@ class Limiter(Protocol):
     async def acquire(self, operation: str, cost: float) -> None:
         """Return when the call may leave. A waiting stockout overtakes here."""
 
-    def feed(self, operation: str, *, available: float, per_second: float | None, burst: float | None) -> None:
-        """Take over what the shop's answer says about its budget: units left, refill and bucket size."""
+    def feed(self, operation: str, *, available: float | None, per_second: float | None, burst: float | None) -> None:
+        """Take over what the answer says of the budget, as far as told: units left, refill and bucket size."""
 
     def throttled(self, operation: str, after_seconds: float | None) -> None:
         """The shop refused for speed: nothing of this operation leaves until then."""
@@ -44,7 +44,7 @@ class NoLimit:
     async def acquire(self, operation: str, cost: float) -> None:
         return None
 
-    def feed(self, operation: str, *, available: float, per_second: float | None, burst: float | None) -> None:
+    def feed(self, operation: str, *, available: float | None, per_second: float | None, burst: float | None) -> None:
         return None
 
     def throttled(self, operation: str, after_seconds: float | None) -> None:

@@ -219,13 +219,13 @@ class RecordingLimiter:
     """A limiter that never waits and keeps what it was told."""
 
     acquired: list[tuple[str, float]] = field(default_factory=list)
-    fed: list[tuple[str, float]] = field(default_factory=list)
+    fed: list[tuple[str, float | None]] = field(default_factory=list)
     refused: list[tuple[str, float | None]] = field(default_factory=list)
 
     async def acquire(self, operation: str, cost: float) -> None:
         self.acquired.append((operation, cost))
 
-    def feed(self, operation: str, *, available: float, per_second: float | None, burst: float | None) -> None:
+    def feed(self, operation: str, *, available: float | None, per_second: float | None, burst: float | None) -> None:
         self.fed.append((operation, available))
 
     def throttled(self, operation: str, after_seconds: float | None) -> None:
@@ -257,7 +257,7 @@ class BudgetLimiter:
             while full_at - self._clock.monotonic() > room + 1e-6:
                 await self._clock.sleep(full_at - self._clock.monotonic() - room)
 
-    def feed(self, operation: str, *, available: float, per_second: float | None, burst: float | None) -> None:
+    def feed(self, operation: str, *, available: float | None, per_second: float | None, burst: float | None) -> None:
         return None
 
     def throttled(self, operation: str, after_seconds: float | None) -> None:

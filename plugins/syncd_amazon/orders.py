@@ -1,0 +1,134 @@
+"""Changed orders by `lastUpdatedAfter`: one search every three minutes is all that Amazon's rate lasts for.
+
+The cursor: `after` (from where this sweep searches), `token` (the next page) and when it was `given`, `before` (up to
+where the sweep's first page looked: now minus two minutes) and `first` (the first sweep of all asks for open orders).
+The next sweep begins at `before` less the overlap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from syncd.clock import Clock
+from syncd.model import OrderState
+from syncd.sdk.channel import Cursor, OrderPage, Problem
+from syncd.sdk.errors import BrokenAnswer
+from syncd_amazon.api import AmazonApi, RequestRefused
+from syncd_amazon.settings import AmazonSettings, Preorders
+from syncd_amazon.wire_orders import (
+    BEFORE_RELEASE,
+    INCLUDED,
+    OPEN,
+    Unreadable,
+    is_ours,
+    read_order,
+    read_orders,
+    read_time,
+    status_of,
+    write_time,
+)
+
+LAG = timedelta(minutes=2)
+POLL_SECONDS = 200.0
+REST_SECONDS = 170.0
+"""A search sooner after the last is answered from that one: else fences and polls would empty the bucket."""
+BACK = timedelta(days=90)
+TOKEN_LIFE = timedelta(hours=23)
+ORDERS_PAGE = 100
+CURSOR_VERSION = 1
+
+
+def visibility_seconds(overlap_minutes: int) -> float:
+    """The longest until an accepted order is sure to be read: Amazon's two minutes and what we reach back for."""
+    return LAG.total_seconds() + overlap_minutes * 60
+
+
+class OrderReader:
+    """Reads the orders of one account. Keeps when it searched last; the cursor holds the rest."""
+
+    def __init__(self, api: AmazonApi, settings: AmazonSettings, clock: Clock) -> None:
+        self._api = api
+        self._clock = clock
+        self._overlap = timedelta(minutes=settings.overlap_minutes)
+        self._preorders = settings.preorders
+        self._rested: tuple[Mapping[str, Any], float, datetime | None] | None = None
+
+    async def page(self, cursor: Cursor | None) -> OrderPage:
+        """The next page of states; an order that cannot be read is a problem, not the end."""
+        place = self._place(cursor)
+        if self._rested is not None and cursor is not None and dict(cursor) == self._rested[0]:
+            _, at, seen_until = self._rested
+            if self._clock.monotonic() - at < REST_SECONDS:
+                return OrderPage(states=(), cursor=cursor, seen_until=seen_until)
+        began, now = self._clock.monotonic(), self._clock.now()
+        orders, token, before = await self._search(place)
+        states, problems = self._states(orders)
+        if place["before"] is None:
+            place["before"] = write_time(min(before or now - LAG, now))
+        if token is not None:
+            following = {**place, "token": token, "given": write_time(now)}
+            return OrderPage(states=states, cursor=following, more=True, problems=problems)
+        seen_until = read_time(place["before"]) - self._overlap
+        rest = self._at_rest(max(seen_until, read_time(place["after"])))
+        self._rested = (rest, began, seen_until)
+        return OrderPage(states=states, cursor=rest, seen_until=seen_until, problems=problems)
+
+    def _place(self, cursor: Cursor | None) -> dict[str, Any]:
+        """Where to read on. A token that has lived too long is dropped: its sweep begins anew."""
+        if cursor is None or cursor.get("version") != CURSOR_VERSION:
+            return {**self._at_rest(self._clock.now() - BACK), "first": True}
+        place = dict(cursor)
+        if place["token"] is not None and self._clock.now() - read_time(place["given"]) > TOKEN_LIFE:
+            place |= {"token": None, "given": None, "before": None}
+        return place
+
+    @staticmethod
+    def _at_rest(after: datetime) -> dict[str, Any]:
+        return {
+            "version": CURSOR_VERSION,
+            "after": write_time(after),
+            "token": None,
+            "given": None,
+            "before": None,
+            "first": False,
+        }
+
+    async def _search(self, place: dict[str, Any]) -> tuple[list[Mapping[str, Any]], str | None, datetime | None]:
+        params = {
+            "lastUpdatedAfter": place["after"],
+            "maxResultsPerPage": str(ORDERS_PAGE),
+            "includedData": INCLUDED,
+        }
+        if place["first"]:
+            params["fulfillmentStatuses"] = OPEN
+        if place["token"] is None:
+            return read_orders(await self._api.search_orders(params))
+        try:
+            return read_orders(await self._api.search_orders({**params, "paginationToken": place["token"]}))
+        except RequestRefused:  # the token is dead: the sweep begins anew
+            place |= {"token": None, "given": None, "before": None}
+        return read_orders(await self._api.search_orders(params))
+
+    def _states(self, orders: list[Mapping[str, Any]]) -> tuple[tuple[OrderState, ...], tuple[Problem, ...]]:
+        states: list[OrderState] = []
+        problems: list[Problem] = []
+        for order in orders:
+            if not is_ours(order):
+                continue
+            try:
+                if self._preorders is Preorders.WAIT and status_of(order) == BEFORE_RELEASE:
+                    continue
+                states.append(read_order(order))
+            except Unreadable as error:
+                problems.append(Problem(f"order {order.get('orderId', '?')!s:.40}", str(error)))
+        return tuple(states), tuple(problems)
+
+
+def one_order(body: Any) -> Mapping[str, Any]:
+    """The order of a getOrder. Raises BrokenAnswer."""
+    order = body.get("order") if isinstance(body, Mapping) else None
+    if not isinstance(order, Mapping):
+        raise BrokenAnswer("get_order: no order in the answer")
+    return order
