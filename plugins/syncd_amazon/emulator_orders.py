@@ -208,8 +208,6 @@ class OrderDesk:
         lines = {line_id(order, line): line for line in order.lines}
         if any(name not in lines or lines[name].held + old.get(name, 0) < count for name, count in units.items()):
             return refused("InvalidInput", "quantity")
-        for name, line in lines.items():
-            line.shipped += units.get(name, 0) - old.get(name, 0)
         parcel = {
             "packageReferenceId": reference,
             "carrier": detail.get("carrierName", detail["carrierCode"]),
@@ -219,6 +217,12 @@ class OrderDesk:
             "packageItems": [{"orderItemId": name, "quantity": count} for name, count in units.items()],
         }
         order.extra["packages"] = [*(one for one in parcels if one is not before), parcel]
+        if before is None:
+            shipped = {lines[name].line: count for name, count in units.items()}
+            self.market.ship(order.number, shipped, tracking=str(detail["trackingNumber"]))
+            return 204, None
+        for name, line in lines.items():  # an edit: the same parcel with other contents
+            line.shipped += units.get(name, 0) - old.get(name, 0)
         self._touch(order)
         return 204, None
 

@@ -38,9 +38,11 @@ class Shipper:
         self._marketplace = marketplace
 
     async def send(self, index: int, shipment: Shipment) -> Accepted | Rejected:
-        """Report one parcel. Sent again, it edits the same parcel: its tracking number finds it."""
+        """Report one parcel; one that the order bears already is accepted as it is."""
         try:
             order = one_order(await self._api.get_order(shipment.order, INCLUDED))
+            if bears(order, shipment.tracking):
+                return Accepted(index)
             body = self._body(order, shipment)
         except RequestRefused as error:
             return Rejected(index, Reason.INVALID, str(error))
@@ -54,13 +56,12 @@ class Shipper:
 
     def _body(self, order: Mapping[str, Any], shipment: Shipment) -> dict[str, Any]:
         """The request. Raises ValueError for a parcel that must not be reported."""
-        known = parcel_with(order, shipment.tracking)
-        lines = shipped_lines(order, shipment, again=known)
+        lines = shipped_lines(order, shipment)
         carrier = shipment.carrier_name or CARRIER_NAMES.get(shipment.carrier, "")
         if not carrier or not shipment.tracking:
             raise ValueError("Amazon asks for a carrier's name and a tracking number")
         detail = {
-            "packageReferenceId": next_reference(order) if known is None else str(known["packageReferenceId"]),
+            "packageReferenceId": next_reference(order),
             "carrierCode": OTHER_CODE,
             "carrierName": carrier,
             "trackingNumber": shipment.tracking,
@@ -70,17 +71,11 @@ class Shipper:
         return {"marketplaceId": self._marketplace, "packageDetail": detail}
 
 
-def shipped_lines(
-    order: Mapping[str, Any], shipment: Shipment, again: Mapping[str, Any] | None = None
-) -> dict[str, int]:
+def shipped_lines(order: Mapping[str, Any], shipment: Shipment) -> dict[str, int]:
     """Units per line of the parcel. Raises ValueError (Unreadable is one) where there is nothing that may leave."""
     status = status_of(order)
     if status == PENDING or status in RELEASED:
         raise ValueError(f"the order is {status}: it must not be shipped")
-    if again is not None:
-        return {str(item["orderItemId"]): int(item["quantity"]) for item in again.get("packageItems") or ()} or dict(
-            shipment.lines
-        )
     left = {line.line: line.counts.held for line in read_order(order).lines}
     lines = dict(shipment.lines) or {line: units for line, units in left.items() if units}
     wrong = [line for line, units in lines.items() if not 0 < units <= left.get(line, 0)]
@@ -89,12 +84,9 @@ def shipped_lines(
     return lines
 
 
-def parcel_with(order: Mapping[str, Any], tracking: str) -> Mapping[str, Any] | None:
-    """The parcel that was reported with this tracking number, so that a repeat never becomes a second one."""
-    for parcel in _parcels(order):
-        if tracking and parcel.get("trackingNumber") == tracking:
-            return parcel
-    return None
+def bears(order: Mapping[str, Any], tracking: str) -> bool:
+    """Whether a parcel with this tracking number was reported before: a repeat must never become a second one."""
+    return bool(tracking) and any(parcel.get("trackingNumber") == tracking for parcel in _parcels(order))
 
 
 def next_reference(order: Mapping[str, Any]) -> str:
