@@ -87,6 +87,7 @@ class HttpClient:
         json: Any = None,
         content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
+        fresh_headers: Callable[[], Mapping[str, str]] | None = None,
         effect: bool = False,
         cost: float = 1.0,
         accept: Callable[[int], bool] = lambda status: status < 500 and status not in (401, 429),
@@ -95,9 +96,12 @@ class HttpClient:
 
         `effect` says that the call changes the shop: then a lost answer or a 5xx is InDoubt, else
         Unavailable. Statuses for which `accept` is true are returned for the plugin to read; of the others
-        429 is Throttled, 401 is SignInRequired, the rest Unavailable or InDoubt.
+        429 is Throttled, 401 is SignInRequired, the rest Unavailable or InDoubt. `fresh_headers` is asked once the
+        budget was waited for: for a signature that holds a time.
         """
         await self.limiter.acquire(operation, cost)
+        if fresh_headers is not None:
+            headers = {**(headers or {}), **fresh_headers()}
         began = self.clock.monotonic()
         began_us = self.clock.now_us()
         outcome, skew_us = "error", None
