@@ -1,0 +1,428 @@
+"""Orders in: two speeds, changes and cancels, split orders, auctions, and answers that cannot be read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from syncd.model import Counts
+from syncd.sdk.errors import BrokenAnswer, Closed, SignInRequired
+from syncd_yahoo_shopping.feed import ROWS
+
+pytestmark = pytest.mark.anyio
+
+
+def counts(mall: Any, number: str) -> dict[str, Counts]:
+    return {line.listing: line.counts for line in mall.states[number].lines}
+
+
+def calls_since(mall: Any, before: Counter[str]) -> Counter[str]:
+    return mall.emulator.calls - before
+
+
+# --- two speeds ---------------------------------------------------------------------------------------------
+
+
+async def test_a_new_order_takes_one_count_one_list_and_one_detail(mall: Any) -> None:
+    await mall.poll()
+    await mall.clock.advance(60)
+    order = mall.buy(3, key=1)
+    before = Counter(mall.emulator.calls)
+    page = await mall.page()
+    assert [state.number for state in page.states] == [order.number]
+    assert counts(mall, order.number) == {mall.keys[1]: Counts(ordered=3)}
+    assert calls_since(mall, before) == {"order_count": 1, "order_list": 1, "order_info": 1}
+
+
+async def test_a_quiet_poll_takes_one_list_and_the_counts_once_a_minute(mall: Any) -> None:
+    mall.buy()
+    await mall.poll()
+    await mall.clock.advance(60)
+    before = Counter(mall.emulator.calls)
+    for _ in range(4):
+        assert [page.states for page in await mall.poll()] == [()]
+        await mall.clock.advance(15)
+    assert calls_since(mall, before) == {"order_count": 1, "order_list": 4}
+
+
+async def test_an_order_that_a_person_opened_first_is_found_all_the_same(mall: Any) -> None:
+    """IsSeen is never a filter: it turns true when the order is opened on a screen."""
+    await mall.poll()
+    order = mall.buy()
+    mall.emulator.orders.versions[order.number] = 2  # opened: no new order in the counts
+    await mall.poll()
+    assert order.number in mall.states
+
+
+async def test_a_cancel_is_found_soon_because_the_counts_moved(mall: Any) -> None:
+    order = mall.buy(2)
+    await mall.poll()
+    await mall.poll_for(600)
+    mall.market.cancel(order.number)
+    order.placed_at -= timedelta(days=20)  # far beyond the list of the last hours
+    before = mall.clock.monotonic()
+    while counts(mall, order.number)[mall.keys[0]].held:
+        await mall.poll_for(15)
+    assert mall.clock.monotonic() - before <= 200
+
+
+async def test_a_change_of_an_old_order_is_found_by_the_sweep(mall: Any) -> None:
+    order = mall.buy(4)
+    order.placed_at -= timedelta(days=40)
+    await mall.poll()
+    mall.market.cancel(order.number, {"1": 1})  # the counts stay as they are
+    await mall.poll_for(700)
+    assert counts(mall, order.number)[mall.keys[0]] == Counts(ordered=4, cancelled=1)
+
+
+async def test_every_list_promises_its_own_begin_wherever_a_restart_happened(mall: Any) -> None:
+    for _ in range(12):
+        mall.buy()
+    first = await mall.page()
+    assert first.more
+    began = mall.clock.now()
+    await mall.clock.advance(500)
+    mall.channel = mall.open()
+    pages = await mall.poll()
+    while pages[-1].more:
+        pages += await mall.poll()
+    assert pages[-1].seen_until is not None
+    assert pages[-1].seen_until >= began - timedelta(seconds=61)
+    assert len(mall.states) == 12
+
+
+async def test_the_first_poll_reads_every_order_that_is_still_open_and_no_closed_one(mall: Any) -> None:
+    opened, shipped, cancelled = (mall.buy() for _ in range(3))
+    mall.market.ship(shipped.number)
+    mall.market.cancel(cancelled.number)
+    for order in (opened, shipped, cancelled):
+        order.placed_at -= timedelta(days=30)
+    await mall.poll()
+    assert mall.states.keys() == {opened.number}
+
+
+@pytest.mark.parametrize("limits", ["none", "refused_above_500", "clamped_at_100", "week_at_most"])
+async def test_a_list_that_takes_less_than_we_ask_for_is_read_whole(open_mall: Callable[..., Any], limits: str) -> None:
+    mall = open_mall(list_limits=limits)
+    numbers = set()
+    for n in range(230):
+        order = mall.buy()
+        order.placed_at -= timedelta(hours=5 * n)
+        numbers.add(order.number)
+    await mall.poll()
+    assert mall.states.keys() == numbers
+    refused = [sent for sent in mall.calls("orderList") if b"<Result>2000<" in sent.content]
+    assert limits != "refused_above_500" or len(refused) == 1  # learned once
+
+
+@pytest.mark.parametrize("end", ["inclusive", "exclusive"])
+async def test_orders_of_the_very_second_of_a_list_are_found(open_mall: Callable[..., Any], end: str) -> None:
+    mall = open_mall(window_end=end)
+    await mall.poll()
+    order = mall.buy()
+    await mall.page()
+    assert order.number in mall.states
+
+
+@pytest.mark.parametrize("update", ["order_time", "empty"])
+async def test_a_new_order_without_an_update_time_is_read_once(open_mall: Callable[..., Any], update: str) -> None:
+    mall = open_mall(update_of_new=update)
+    await mall.poll()
+    mall.buy()
+    await mall.poll_for(1300)
+    assert mall.emulator.calls["order_info"] == 1
+
+
+# --- what moves while it is read ----------------------------------------------------------------------------
+
+
+async def test_a_page_that_shifts_while_it_is_read_loses_no_order(open_mall: Callable[..., Any]) -> None:
+    """An order leaves the list between two pages: without the anchor the one at the border would be missed."""
+    mall = open_mall(list_limits="clamped_at_100")
+    await mall.poll()
+    orders = []
+    for _ in range(150):
+        orders.append(mall.buy())
+        await mall.clock.advance(1)
+    lists = 0
+
+    def leave(request: httpx.Request) -> None:
+        nonlocal lists
+        if request.url.path.endswith("/orderList"):
+            lists += 1
+            if lists == 2:
+                mall.emulator.orders.removed.add(orders[3].number)
+
+    mall.transport.tampering = leave
+    await mall.page()
+    while mall.cursor["recent"] or mall.cursor["todo"]:  # the first list alone, without the one that closes the poll
+        await mall.page()
+    assert {order.number for order in orders} - mall.states.keys() <= {orders[3].number}
+    assert lists == 4
+
+
+async def test_a_list_that_never_holds_still_is_no_whole_list(open_mall: Callable[..., Any]) -> None:
+    mall = open_mall(list_limits="clamped_at_100")
+    await mall.poll()
+    orders = [mall.buy() for _ in range(300)]
+    leaving = iter(sorted(order.number for order in orders))
+
+    def leave(request: httpx.Request) -> None:
+        if b"<Start>1</Start>" not in request.content and request.url.path.endswith("/orderList"):
+            mall.emulator.orders.removed.add(next(leaving))
+
+    mall.transport.tampering = leave
+    with pytest.raises(BrokenAnswer, match="loses orders"):
+        await mall.poll()
+
+
+async def test_an_order_changed_between_list_and_detail_is_booked_as_it_is_now(mall: Any) -> None:
+    await mall.poll()
+    order = mall.buy(5)
+
+    def change(request: httpx.Request) -> None:
+        if request.url.path.endswith("/orderInfo") and not order.lines[0].cancelled:
+            mall.market.cancel(order.number, {"1": 2})
+
+    mall.transport.tampering = change
+    await mall.poll()
+    assert counts(mall, order.number)[mall.keys[0]] == Counts(ordered=5, cancelled=2)
+    await mall.poll()
+    assert counts(mall, order.number)[mall.keys[0]] == Counts(ordered=5, cancelled=2)
+
+
+async def test_an_order_in_the_list_that_is_not_given_is_told_once_and_holds_nobody_up(mall: Any) -> None:
+    await mall.poll()
+    lost, found = mall.buy(), mall.buy()
+
+    def vanish(request: httpx.Request) -> httpx.Response | None:
+        if lost.number.encode() in request.content and request.url.path.endswith("/orderInfo"):
+            return httpx.Response(404, text="<Error><Message>no order</Message><Code>od91801</Code></Error>")
+        return None
+
+    mall.transport.tampering = vanish
+    pages = await mall.poll()
+    assert [problem.where for page in pages for problem in page.problems] == [lost.number]
+    assert found.number in mall.states
+    assert not [problem for page in await mall.poll() for problem in page.problems]
+
+
+async def test_an_order_whose_details_are_never_xml_holds_the_others_up_only_twice(mall: Any) -> None:
+    await mall.poll()
+    poison, found = mall.buy(), mall.buy()
+
+    def garble(request: httpx.Request) -> httpx.Response | None:
+        if poison.number.encode() in request.content and request.url.path.endswith("/orderInfo"):
+            return httpx.Response(200, content=b"<ResultSet><Result>\x01\xff</Result></ResultSet>")
+        return None
+
+    mall.transport.tampering = garble
+    for _ in range(2):
+        with pytest.raises(BrokenAnswer):
+            await mall.poll()
+    pages = await mall.poll()
+    assert [problem.where for page in pages for problem in page.problems] == [poison.number]
+    assert found.number in mall.states
+
+
+# --- what a state means -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("original", ["given", "missing"])
+@pytest.mark.parametrize("quantity", ["kept", "zero"])
+async def test_a_cancelled_order_holds_nothing_even_when_it_comes_back_with_quantity_0(
+    open_mall: Callable[..., Any], quantity: str, original: str
+) -> None:
+    mall = open_mall(cancelled_quantity=quantity, original_num=original)
+    order = mall.buy(3)
+    await mall.poll()
+    assert mall.held() == 3
+    mall.market.cancel(order.number)
+    await mall.poll()
+    assert mall.held() == 0
+    kept = counts(mall, order.number)[mall.keys[0]]
+    assert kept.ordered == kept.cancelled
+    assert kept.ordered == 3 or (quantity, original) == ("zero", "missing")
+    assert mall.states[order.number].lines[0].restocked is None or not kept.cancelled  # an item setting decides
+
+
+@pytest.mark.parametrize("removed", ["gone", "zero"])
+async def test_a_removed_line_holds_nothing(open_mall: Callable[..., Any], removed: str) -> None:
+    mall = open_mall(removed_line=removed)
+    order = mall.market.buy({mall.keys[0]: 2, mall.keys[1]: 3})
+    await mall.poll()
+    mall.market.cancel(order.number, {"1": 2})
+    await mall.poll()
+    assert mall.states[order.number].complete
+    assert {key: one.held for key, one in counts(mall, order.number).items() if one.held} == {mall.keys[1]: 3}
+
+
+@pytest.mark.parametrize("ship_status", ["3", "1"])
+async def test_a_return_is_no_cancel_whatever_the_ship_status_says_by_then(
+    open_mall: Callable[..., Any], ship_status: str
+) -> None:
+    mall = open_mall(return_ship_status=ship_status)
+    order = mall.buy(2)
+    await mall.poll()
+    mall.market.ship(order.number)
+    await mall.poll()
+    assert counts(mall, order.number)[mall.keys[0]] == Counts(ordered=2, shipped=2)
+    mall.market.give_back(order.number, {"1": 2}, restock=False)
+    await mall.poll()
+    assert counts(mall, order.number)[mall.keys[0]] == Counts(ordered=2, shipped=2, returned=2)
+
+
+@pytest.mark.parametrize("status", [0, 1, 2, 3, 8])
+async def test_every_status_but_cancelled_holds_stock_reserved_and_on_hold_too(mall: Any, status: int) -> None:
+    mall.buy(2).extra["OrderStatus"] = status
+    await mall.poll()
+    assert mall.held() == 2
+
+
+@pytest.mark.parametrize(
+    ("ship_status", "opened", "held"),
+    [(0, False, 2), (1, False, 2), (2, True, 2), (3, True, 0), (4, True, 0)],
+)
+async def test_a_shipment_is_opened_at_2_and_gone_from_3_on(
+    mall: Any, ship_status: int, opened: bool, held: int
+) -> None:
+    order = mall.buy(2)
+    order.extra["ShipStatus"] = ship_status
+    await mall.poll()
+    assert mall.states[order.number].shipment_opened is opened
+    assert mall.held() == held
+
+
+async def test_two_lines_of_one_listing_are_one_line_of_the_order(mall: Any) -> None:
+    body = """<ResultSet><Result><Status>OK</Status><OrderInfo><OrderId>{}</OrderId><OrderStatus>2</OrderStatus>
+    <Item><LineId>1</LineId><ItemId>mug-0</ItemId><SubCode/><Quantity>1</Quantity></Item>
+    <Item><LineId>2</LineId><ItemId>mug-0</ItemId><SubCode/><Quantity>2</Quantity></Item>
+    </OrderInfo></Result></ResultSet>"""
+    await mall.poll()
+    order = mall.buy()
+    mall.answer_once("orderInfo", httpx.Response(200, text=body.format(order.number)))
+    await mall.poll()
+    assert counts(mall, order.number) == {"mug-0": Counts(ordered=3)}
+
+
+# --- split orders -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("original", ["kept", "reset"])
+@pytest.mark.parametrize("children", ["repeated", "comma_list"])
+@pytest.mark.parametrize("placed", ["parent", "now"])
+@pytest.mark.parametrize("told", ["given", "missing"])
+async def test_a_split_order_is_held_once_under_the_number_it_was_placed_with(
+    open_mall: Callable[..., Any], original: str, children: str, placed: str, told: str
+) -> None:
+    mall = open_mall(split_original=original, children=children, split_order_time=placed, original_num=told)
+    order = mall.market.buy({mall.keys[0]: 3, mall.keys[1]: 2})
+    await mall.poll()
+    before = counts(mall, order.number)
+    await mall.clock.advance(1)
+    first = mall.emulator.orders.split(order.number, {"1": 1})
+    second = mall.emulator.orders.split(order.number, {"1": 1, "2": 2})
+    await mall.poll_for(700)
+    assert mall.states.keys() == {order.number}
+    assert counts(mall, order.number) == before  # a split changes nothing
+    mall.emulator.orders.cancel_part(first)
+    mall.emulator.orders.ship_part(second)
+    await mall.poll_for(700)
+    after = counts(mall, order.number)
+    assert after[mall.keys[0]] == Counts(ordered=3, cancelled=1, shipped=1)
+    assert after[mall.keys[1]] == Counts(ordered=2, shipped=2)
+    assert mall.states.keys() == {order.number}
+
+
+async def test_a_part_whose_first_order_is_gone_concludes_nothing_from_what_is_missing(mall: Any) -> None:
+    order = mall.market.buy({mall.keys[0]: 3, mall.keys[1]: 2})
+    await mall.poll()
+    await mall.clock.advance(1)
+    part = mall.emulator.orders.split(order.number, {"1": 1})
+    mall.emulator.orders.removed.add(order.number)
+    await mall.poll()
+    state = mall.states[order.number]
+    assert not state.complete
+    assert state.as_of is None
+    assert counts(mall, order.number) == {mall.keys[0]: Counts(ordered=1)}
+    assert part not in mall.states
+
+
+async def test_a_split_costs_a_call_a_part_and_never_a_family_twice_in_one_page(mall: Any) -> None:
+    order = mall.buy(3)
+    await mall.poll()
+    await mall.clock.advance(1)
+    mall.emulator.orders.split(order.number, {"1": 1})
+    before = Counter(mall.emulator.calls)
+    await mall.page()
+    assert calls_since(mall, before)["order_info"] == 2
+
+
+# --- auctions -----------------------------------------------------------------------------------------------
+
+
+async def test_a_fixed_price_auction_order_goes_by_the_item_it_shares_with_the_store(mall: Any) -> None:
+    order = mall.buy(1, key=1)
+    order.extra["auction"] = {"id": "x123", "merchant_id": "SKU-9", "bid_type": "1"}
+    await mall.poll()
+    assert counts(mall, order.number) == {mall.keys[1]: Counts(ordered=1)}
+
+
+@pytest.mark.parametrize("bare", ["yes", ""])
+async def test_a_bidding_order_goes_by_the_auctions_own_code(open_mall: Callable[..., Any], bare: str) -> None:
+    mall = open_mall(settings={"bidding_types": () if bare else ("2",)})
+    order = mall.buy(1, key=1)
+    order.extra["auction"] = {"id": "x123", "merchant_id": "SKU-9", "bid_type": "2", "bare": bare}
+    await mall.poll()
+    assert counts(mall, order.number) == {"auction/SKU-9": Counts(ordered=1)}
+
+
+# --- the order API's own trouble ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("refusal", ["status_200", "401"])
+async def test_a_signature_that_does_not_hold_asks_for_a_person_even_at_status_200(
+    open_mall: Callable[..., Any], refusal: str
+) -> None:
+    mall = open_mall(settings={"public_key_version": "3"}, signature_refusal=refusal)
+    with pytest.raises(SignInRequired):
+        await mall.poll()
+
+
+async def test_a_signature_is_made_when_the_call_leaves_not_when_it_queues(open_mall: Callable[..., Any]) -> None:
+    mall = open_mall(signature_age="1")
+    await mall.poll()
+    await mall.clock.advance(60)
+    await mall.limiter.acquire("order_list", 1.0)
+    mall.limiter.throttled("order_list", 500.0)
+    await mall.poll()
+    assert len(mall.calls("orderList")) >= 2
+
+
+@pytest.mark.parametrize("code", ["px-04303", "px-04306", "px-04307", "px-14303", "px-14304"])
+async def test_a_caller_that_yahoo_does_not_allow_is_told_to_a_person(mall: Any, code: str) -> None:
+    mall.emulator.refuses = code
+    with pytest.raises(SignInRequired, match=code):
+        await mall.poll()
+
+
+@pytest.mark.parametrize("errors", ["error", "result"])
+async def test_an_error_of_the_order_api_is_read_in_either_shape(open_mall: Callable[..., Any], errors: str) -> None:
+    mall = open_mall(list_limits="refused_above_500", order_errors=errors)
+    order = mall.buy()
+    await mall.poll()
+    assert order.number in mall.states
+    assert b"<Result>500<" in mall.calls("orderList")[-1].content
+    assert ROWS[0] == 2000
+
+
+async def test_orders_stop_alone_in_their_own_maintenance(mall: Any) -> None:
+    mall.emulator.order_closed = True
+    with pytest.raises(Closed):
+        await mall.poll()
+    assert await mall.run(mall.channel.read_stock(mall.keys[:1])) == {mall.keys[0]: 500}
