@@ -38,7 +38,7 @@ from syncd_yahoo_shopping.polling import VISIBILITY_SECONDS
 from syncd_yahoo_shopping.session import ADDRESS as SIGN_IN_ADDRESS
 from syncd_yahoo_shopping.session import Session
 from syncd_yahoo_shopping.settings import Environment, Overdraft, StockRoute, YahooShoppingSettings
-from syncd_yahoo_shopping.shipping import parts_to_ship, ship_body
+from syncd_yahoo_shopping.shipping import bears, reports_of, ship_body
 from syncd_yahoo_shopping.stock_wire import (
     MAX_QUANTITY,
     Stock,
@@ -178,7 +178,7 @@ class YahooShoppingChannel(Channel):
         return await self._feed.page(cursor)
 
     async def send_shipments(self, shipments: Sequence[Shipment]) -> WriteReport:
-        """Report shipments. What Yahoo shows as shipped already is accepted, so a repeat is harmless."""
+        """Report shipments, each after a look at the order: what it bears already is accepted and not sent again."""
         return WriteReport(tuple([await self._ship(index, one) for index, one in enumerate(shipments)]))
 
     async def _ship(self, index: int, shipment: Shipment) -> Accepted | Rejected:
@@ -186,14 +186,13 @@ class YahooShoppingChannel(Channel):
             family = await self._parts.family(shipment.order)
             if not any(not part.is_cancelled for part in family.parts):
                 return Rejected(index, Reason.NOT_WRITABLE, f"order {shipment.order} is cancelled")
-            if all(part.left or part.is_cancelled for part in family.parts):
-                return Accepted(index)
-            for part in parts_to_ship(family.parts, shipment.lines):
-                await self._api.ship(ship_body(part.number, shipment, self._settings))
+            if not bears(family.parts, shipment.tracking):
+                for report in reports_of(family.parts, shipment):
+                    await self._api.ship(ship_body(report, shipment, self._settings))
         except OrderUnknown as error:
             return Rejected(index, Reason.OTHER, str(error))
         except ValueError as error:
-            return Rejected(index, Reason.INVALID, str(error))
+            return Rejected(index, Reason.OTHER, f"order {shipment.order} is not understood: {error}")
         except ShipmentRefused as error:
             return Rejected(index, Reason.NOT_WRITABLE, str(error))
         return Accepted(index)

@@ -22,6 +22,14 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 DAY = timedelta(days=1)
+SHIP_FIELDS = (
+    "ShipStatus",
+    "ShipCompanyCode",
+    "ShipInvoiceNumber1",
+    "ShipInvoiceNumber2",
+    "ShipInvoiceNumberEmptyReason",
+    "ShipDate",
+)
 DIGITS = re.compile(r"\d{14}")
 
 
@@ -69,6 +77,7 @@ class OrderDesk:
         self.removed: set[str] = set()
         self.versions: Counter[str] = Counter()
         self.sent: list[dict[str, str]] = []  # shipments reported
+        self.tracking: dict[str, list[str]] = {}
         self._first_page_began = began()
         market.watchers.append(self._changed)
 
@@ -102,9 +111,7 @@ class OrderDesk:
         """Ship an order that was split off."""
         split = self.splits[number]
         split.shipped = True
-        for line in split.root.lines:
-            line.shipped += split.units.get(line.line, 0)
-        self.market.cancel(split.root.number, {})  # nothing is cancelled; the change is noted
+        self.market.ship(split.root.number, split.units)
 
     def cancel_out_of_stock(self, number: str) -> None:
         """The shop cancels for want of stock: the mall closes the stock of what was in the order (在庫クローズ)."""
@@ -273,9 +280,8 @@ class OrderDesk:
         children = one.children if self.quirk["children"] == "repeated" else [",".join(one.children)]
         return [element("ParentOrderId", one.parent), *(element("ChildOrderId", name) for name in children)]
 
-    @staticmethod
-    def _details(one: Shown) -> list[str]:
-        auction = _auction(one)
+    def _details(self, one: Shown) -> list[str]:
+        auction, numbers = _auction(one), self.tracking.get(one.number, [])
         left = stamp(one.changed_at)[:10] if one.ship_status >= 3 else ""
         items = [
             group("Item", [
@@ -290,6 +296,7 @@ class OrderDesk:
             group("Pay", [element("PayStatus", 1)]),
             group("Ship", [
                 element("ShipStatus", one.ship_status), element("ShipDate", left), element("ShipLastName", "●"),
+                *(element(f"ShipInvoiceNumber{place}", number) for place, number in enumerate(numbers, 1)),
             ]),
             *items,
             element("YahooAuctionId", auction.get("id", "")),
@@ -306,16 +313,29 @@ class OrderDesk:
         ship = child(request, "Order", "Ship")
         if one is None or ship is None:
             return self._failed(404, "od91801", "OrderId")
-        told = {name: text(ship, name) for name in ("ShipStatus", "ShipCompanyCode", "ShipInvoiceNumber1", "ShipDate")}
-        told["ShipInvoiceNumberEmptyReason"] = text(ship, "ShipInvoiceNumberEmptyReason")
-        if one.status in (3, 4, 5) or one.ship_status >= 3 or text(request, "Target", "IsPointFix") != "true":
+        told = {name: value for name in SHIP_FIELDS if (value := text(ship, name))}
+        completes = told.get("ShipStatus") == "3"
+        fixed = text(request, "Target", "IsPointFix") == "true"
+        if one.status in (3, 4, 5) or one.ship_status >= 3 or completes is not fixed:
             return self._failed(400, "", f"Cannot Be Operated : {number} OrderStatus")
-        if told["ShipStatus"] != "3" or not (told["ShipInvoiceNumber1"] or told["ShipInvoiceNumberEmptyReason"]):
+        if told.get("ShipStatus") not in ("2", "3") or not {*SHIP_FIELDS[2:5]} & told.keys():
             return self._failed(400, "od90101", "Ship")
-        self.sent.append({"OrderId": number, **{name: value for name, value in told.items() if value}})
-        self._left(one)
+        self.sent.append({"OrderId": number, **told})
+        self._note_parcels(one, [told.get(name, "") for name in SHIP_FIELDS[2:4]])
+        if completes:
+            one.root.extra.pop("ShipStatus", None)
+            self._left(one)
+        else:
+            one.root.extra["ShipStatus"] = 2
         inner = [element("Status", "OK"), element("Warning")]
         return 200, result_set([group("Result", inner)])
+
+    def _note_parcels(self, one: Shown, numbers: list[str]) -> None:
+        known = self.tracking.get(one.number, [])
+        self.tracking[one.number] = [number for number in numbers if number]
+        for number in numbers:
+            if number and number not in known:
+                self.market.ship(one.root.number, {}, tracking=number)
 
     def _left(self, one: Shown) -> None:
         if one.parent:
@@ -323,10 +343,7 @@ class OrderDesk:
         elif not one.children:
             self.market.ship(one.number)
         else:
-            quantities = {line: quantity for line, _, quantity, _ in one.lines}
-            for line in one.root.lines:
-                line.shipped += quantities.get(line.line, 0)
-            self.market.cancel(one.number, {})  # nothing is cancelled; the change is noted
+            self.market.ship(one.number, {line: quantity for line, _, quantity, _ in one.lines})
 
     def _failed(self, status: int, code: str, message: str) -> Answer:
         """An error of the order API; its shape is not recorded."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 LIST_FIELDS = "OrderId,Version,OrderTime,LastUpdateTime,OrderStatus,PayStatus,ShipStatus,IsSeen,IsYahooAuctionOrder"
 INFO_FIELDS = (
     "OrderId,Version,ParentOrderId,ChildOrderId,OrderStatus,CancelReason,OrderTime,LastUpdateTime,PayStatus,ShipStatus,"
-    "ShipDate,LineId,ItemId,SubCode,Quantity,OriginalNum,IsYahooAuctionOrder,YahooAuctionId,YahooAuctionMerchantId,"
+    "ShipDate,ShipInvoiceNumber1,ShipInvoiceNumber2,LineId,ItemId,SubCode,Quantity,OriginalNum,IsYahooAuctionOrder,YahooAuctionId,YahooAuctionMerchantId,"
     "YahooAuctionBidType"
 )
 GROUPS = ("Ship", "Pay", "Detail", "Seller")
@@ -147,6 +147,7 @@ class Part:
     parts: tuple[str, ...] = ()
     auction_id: str = ""
     is_auction: bool = False
+    tracking: tuple[str, ...] = ()
 
     @property
     def left(self) -> bool:
@@ -185,6 +186,7 @@ def read_info(root: Element, number: str, bidding_types: frozenset[str]) -> Part
         parts=tuple(dict.fromkeys(texts(order, "ChildOrderId"))),
         auction_id=_field(order, "YahooAuctionId"),
         is_auction=_field(order, "IsYahooAuctionOrder").lower() == "true",
+        tracking=tuple(filter(None, (_field(order, f"ShipInvoiceNumber{place}") for place in (1, 2)))),
     )
 
 

@@ -87,19 +87,28 @@ async def test_what_yahoo_refuses_is_refused_by_row_with_its_words(mall: Any) ->
     assert "Cannot Be Operated" in report.rows[0].message
 
 
-async def test_some_lines_of_an_order_cannot_leave_alone(mall: Any) -> None:
+async def test_some_lines_of_an_order_put_it_in_process_and_the_last_parcel_ships_it(mall: Any) -> None:
     order = mall.market.buy({mall.keys[0]: 2, mall.keys[1]: 1})
-    [row] = (await ship(mall, parcel(order.number, lines={mall.keys[0]: 2}))).rows
-    assert isinstance(row, Rejected)
-    assert "split the order" in row.message
-    whole = parcel(order.number, lines={mall.keys[0]: 2, mall.keys[1]: 1})
-    assert (await ship(mall, whole)).rows == (Accepted(0),)
+    first = parcel(order.number, "1001", lines={mall.keys[0]: 2}, leaves_open={mall.keys[1]: 1})
+    for _ in range(2):
+        assert (await ship(mall, first)).rows == (Accepted(0),)
+    await mall.poll()
+    assert mall.states[order.number].shipment_opened
+    assert mall.held() == 3
+    assert (await ship(mall, parcel(order.number, "1002", lines={mall.keys[1]: 1}))).rows == (Accepted(0),)
+    told = [
+        (one["ShipStatus"], one["ShipInvoiceNumber1"], one.get("ShipInvoiceNumber2"))
+        for one in mall.emulator.orders.sent
+    ]
+    assert told == [("2", "1001", None), ("3", "1001", "1002")]
+    await mall.poll()
+    assert mall.held() == 0
 
 
 async def test_a_split_order_ships_part_by_part_and_then_what_is_left(mall: Any) -> None:
     order = mall.market.buy({mall.keys[0]: 3, mall.keys[1]: 1})
     part = mall.emulator.orders.split(order.number, {"1": 1, "2": 1})
-    first = parcel(order.number, lines={mall.keys[0]: 1, mall.keys[1]: 1})
+    first = parcel(order.number, lines={mall.keys[0]: 1, mall.keys[1]: 1}, leaves_open={mall.keys[0]: 2})
     assert (await ship(mall, first)).rows == (Accepted(0),)
     assert [sent["OrderId"] for sent in mall.emulator.orders.sent] == [part]
     await mall.poll_for(700)
