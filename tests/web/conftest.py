@@ -29,7 +29,7 @@ from syncd.store.engine import Store
 from syncd.store.vault import Vault
 from syncd.telemetry import Metrics
 from syncd.testing.fakes import ManualClock, open_channel
-from syncd.testing.memory import MemoryChannel, MemoryShop
+from syncd.testing.memory import MARKETS, MemoryChannel, MemoryShop
 from syncd.testing.world import World
 from syncd.web.context import ShopActions, TokenVerifier, WebContext
 from syncd.web.routes import build_app
@@ -68,6 +68,13 @@ class Site:
 
     def shop(self, name: str) -> Shop:
         return next(one for one in self.context.hub.shops.values() if one.name == name)
+
+    def emulator(self, name: str) -> MemoryShop:
+        return MARKETS[name]
+
+    def told(self, name: str, key: str, **more: Any) -> None:
+        """What a shop tells of a listing from now on, beside the plain facts."""
+        self.emulator(name).told[key] = more
 
     async def sells(self, **numbers: int) -> None:
         """SKUs of the shelf, offered on both shops under the code of the SKU."""

@@ -223,3 +223,96 @@ async def test_the_outbox_and_open_calls_are_shown(site: Any) -> None:
     assert (call["route"], call["state"], call["rows"][0]["key"]) == ("stock", "open", "mug")
     assert call["dead_at"].startswith("2026-11-21T00:01")
     assert "a write of 9 (absolute) is under way" in " ".join((await site.get("/why/shop-a/mug"))["fence"])
+
+
+def of_proposals(told: Any) -> dict[str, tuple[str, str | None, int]]:
+    return {one["listing"]: (one["match"], one["sku"], one["pack"]) for one in told["proposals"]}
+
+
+async def test_kinds_of_match_are_taken_over_only_when_a_person_names_them(site: Any) -> None:
+    await site.post("/skus", {"items": [{"code": "CUP-1"}, {"code": "00123"}, {"code": "mug"}]})
+    await site.post("/listings", {"shop": "shop-b", "items": [{"key": "b1", "sku": "mug", "pack": 6}]})
+    site.world.markets["shop-b"].offer("b1", "", shown=1)
+    site.told("shop-b", "b1", jan="4900000000011")
+    await site.post("/listings/fetch", {"shop": "shop-b", "preview": False})
+    market = site.world.markets["shop-a"]
+    for key, sku in (("l1", "cup-1"), ("l2", "123"), ("l3", "")):
+        market.offer(key, sku, shown=4)
+    site.told("shop-a", "l3", jan="4900000000011")
+    right = {"l1": ("folded", "CUP-1", 1), "l2": ("digits", "00123", 1), "l3": ("jan", "mug", 6)}
+    told = await site.post("/listings/fetch", {"shop": "shop-a", "preview": False})
+    assert of_proposals(told) == right
+    assert {one["sku"] for one in (await of_shop(site)).values()} == {None}
+    told = await site.post("/listings/fetch", {"shop": "shop-a", "preview": True, "accept": ["folded", "jan"]})
+    assert [one["after"] for one in told["changes"]] == [{"sku": "CUP-1"}, {"sku": "mug", "pack": 6}]
+    assert {one["sku"] for one in (await of_shop(site)).values()} == {None}
+    await site.post("/listings/fetch", {"shop": "shop-a", "preview": False, "accept": ["folded", "jan"]})
+    rows = await of_shop(site)
+    assert {key: (one["sku"], one["pack"]) for key, one in rows.items()} == {
+        "l1": ("CUP-1", 1), "l2": (None, 1), "l3": ("mug", 6),
+    }  # fmt: skip
+    await site.post("/listings/fetch", {"shop": "shop-a", "accept": ["guess"]}, status=422)
+
+
+async def test_several_skus_that_fit_are_never_taken_whatever_is_accepted(site: Any) -> None:
+    await site.post("/skus", {"items": [{"code": "CUP"}, {"code": "cup"}]})
+    site.world.markets["shop-a"].offer("l1", "Cup", shown=4)
+    every = ["equal", "folded", "jan", "digits", "ambiguous", "none"]
+    told = await site.post("/listings/fetch", {"shop": "shop-a", "preview": False, "accept": every})
+    assert told["proposals"][0]["candidates"] == ["CUP", "cup"]
+    assert (await of_shop(site))["l1"]["sku"] is None
+
+
+async def test_what_is_not_ours_to_write_is_skipped_also_when_it_was_ours_before(site: Any) -> None:
+    await site.sells(mug=10)
+    market = site.world.markets["shop-a"]
+    market.offer("mug", "mug", shown=10)
+    market.offer("fba", "mug", shown=3)
+    for key in ("mug", "fba"):
+        site.told("shop-a", key, writable=False)
+    told = await site.post("/listings/fetch", {"shop": "shop-a", "preview": False})
+    assert "not ours to write" in " ".join(told["notes"])
+    rows = await of_shop(site)
+    assert {key: (one["sku"], one["state"]) for key, one in rows.items()} == {
+        "mug": ("mug", "skip"), "fba": ("mug", "skip"),
+    }  # fmt: skip
+
+
+async def test_what_a_shop_says_is_wrong_is_listed_and_alarmed_until_it_says_so_no_more(site: Any) -> None:
+    site.world.markets["shop-a"].offer("l1", "", shown=4)
+    site.told("shop-a", "l1", problem="a stock record without an item")
+    told = await site.post("/listings/fetch", {"shop": "shop-a", "preview": True})
+    assert (await site.get("/alarms"))["items"] == []
+    assert told["proposals"][0]["problem"] == "a stock record without an item"
+    assert "l1: a stock record without an item" in told["notes"]
+    await site.post("/listings/fetch", {"shop": "shop-a", "preview": False})
+    [alarm] = (await site.get("/alarms"))["items"]
+    assert (alarm["kind"], alarm["subject"]) == ("listing_problem", "l1")
+    site.told("shop-a", "l1", problem="")
+    await site.post("/listings/fetch", {"shop": "shop-a", "preview": False})
+    assert (await site.get("/alarms"))["items"] == []
+
+
+async def test_options_of_a_listing_are_set_at_its_shop_and_kept_in_the_audit(site: Any) -> None:
+    await site.sells(mug=10)
+    body = {"shop": "shop-a", "listing": "mug", "options": {"lead_time_days": "3"}}
+    await site.post("/listings/options", body)
+    assert site.emulator("shop-a").set_options == {"mug": {"lead_time_days": "3"}}
+    [row] = [one for one in (await site.get("/audit"))["items"] if one["action"] == "listing_options_set"]
+    assert '"lead_time_days":"3"' in row["detail"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        ({"options": {"lead_time": "3"}}, 422, "did you mean lead_time_days"),
+        ({"options": {}}, 422, "say what to set"),
+        ({"options": {"lead_time_days": "soon"}}, 400, "should be a number of days"),
+        ({"options": {"lead_time_days": "3"}, "listing": "cup"}, 404, "has no listing cup"),
+    ],
+)
+async def test_options_that_cannot_be_set_are_refused(site: Any, body: dict[str, Any], status: int, said: str) -> None:
+    await site.sells(mug=10)
+    told = await site.post("/listings/options", {"shop": "shop-a", "listing": "mug", **body}, status=status)
+    assert said in told["error"]
+    assert site.emulator("shop-a").set_options == {}

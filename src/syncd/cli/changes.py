@@ -14,7 +14,7 @@ from syncd.cli.session import Session
 from syncd.cli.starting import Here
 
 SHOWN = 50
-PROPOSED = ("listing", "name", "shop_sku", "jan", "shows", "match", "sku", "candidates")
+PROPOSED = ("listing", "name", "shop_sku", "jan", "shows", "state", "match", "sku", "pack", "candidates", "problem")
 YES = "Apply without asking."
 PREVIEW = "Only show what would change."
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from syncd.cli import files, sheet
+from syncd.cli import changes, files, sheet
 from syncd.cli.changes import settle, with_preview
 from syncd.cli.refusal import Problem, Refused, WrongFile
 from syncd.cli.screen import Rows
@@ -17,11 +17,18 @@ from syncd.cli.sheet import Row, Sheet
 from syncd.cli.starting import Here, Usual, connected
 from syncd.cli.stock_lines import name_damaged
 from syncd.cli.suggest import known_shop
+from syncd.core.matching import Match
 from syncd.model import ListingState
 
 COLUMNS = ("shop", "key", "name", "sku", "pack", "state", "sync", "target", "believed", "told_at", "held", "error")
 KNOWN = ("shop", "key", "sku", "pack", "state", "sync", "name", "target", "believed")
+PROPOSED = (
+    "shop", "key", "name", "shop_sku", "jan", "match", "sku", "proposed", "confirm", "pack", "state", "candidates",
+    "problem",
+)  # fmt: skip
+CERTAIN = ("mapped", "equal")
 EXPORTED = ("shop", "key", "sku", "pack", "state", "sync", "name")
+MATCHES = [Match.FOLDED.value, Match.JAN.value, Match.DIGITS.value]
 STATES = [state.value for state in ListingState]
 ITEM = re.compile(r"items[.\[](\d+)\]?(?:\.(\w+))?")
 
@@ -54,6 +61,12 @@ async def list_(here: Here, session: Session, shop: str | None, limit: int, **fi
 @listings.command("import")
 @click.argument("file", type=files.FILE_IN, required=False)
 @click.option("--shop", help="The shop; without a FILE its listings are fetched and matched.")
+@click.option(
+    "--accept",
+    multiple=True,
+    type=click.Choice(MATCHES),
+    help="Without a FILE: also take the SKUs that were found this way; repeat it.",
+)
 @click.option("--create-skus", is_flag=True, help="Create the SKUs that do not exist yet.")
 @click.option("--as-is", is_flag=True, help="Take SKU codes that look damaged by a spreadsheet.")
 @with_preview
@@ -63,6 +76,7 @@ async def import_(
     session: Session,
     file: Path | None,
     shop: str | None,
+    accept: tuple[str, ...],
     create_skus: bool,
     as_is: bool,
     preview: bool,
@@ -75,14 +89,21 @@ async def import_(
         if create_skus:
             raise click.UsageError("--create-skus needs a FILE that says which SKU each listing is")
         await known_shop(session, shop)
-        await settle(here, session, "/listings/fetch", {"shop": shop}, preview=preview, yes=yes)
+        body: dict[str, Any] = {"shop": shop, **({"accept": list(accept)} if accept else {})}
+        await settle(here, session, "/listings/fetch", body, preview=preview, yes=yes)
         return
-    read = sheet.read_sheet(files.content(file), str(file), KNOWN, ("key", "sku"))
+    if accept:
+        raise click.UsageError("a FILE says by itself which SKU each listing is: leave --accept out")
+    read = sheet.read_sheet(files.content(file), str(file), (*KNOWN, *PROPOSED), ("key", "sku"))
     shop = _shop_of(read, shop)
     await known_shop(session, shop)
+    read.once([(row["key"],) for row in read.rows], "key")
+    _keep_decided(read)
     items = [_item(read, row) for row in read.rows]
-    read.once([(item["key"],) for item in items], "key")
     read.finish()
+    if not items:
+        here.screen.answer({"changes": [], "applied": False}, "nothing is decided in this file yet")
+        return
     if not as_is:
         await name_damaged(session, read, here.screen)
     body = {"shop": shop, "items": items, "create_skus": create_skus}
@@ -106,9 +127,31 @@ def _shop_of(read: Sheet, shop: str | None) -> str:
     return name
 
 
+def _keep_decided(read: Sheet) -> None:
+    """Of a file of proposals only the rows that a person decided: a SKU of their own, or a yes to the one proposed.
+
+    Elsewhere an empty SKU takes a mapping away; here it only was not decided.
+    """
+    if "proposed" not in read.columns:
+        return
+    decided = []
+    for row in read.rows:
+        says_yes = bool(row["confirm"]) and read.flag(row, "confirm")
+        if says_yes and not row["sku"] and not row["proposed"]:
+            read.wrong(row, "confirm", "there is no SKU to say yes to; fill in sku")
+        if says_yes and row["sku"] and row["proposed"] and row["sku"] != row["proposed"]:
+            read.wrong(row, "confirm", f"a yes to {row['proposed']}, and another SKU in the column sku")
+        sku = row["sku"] or (row["proposed"] if says_yes else "")
+        if sku or row["state"]:
+            decided.append(Row(row.line, {**row.cells, "sku": sku}))
+    read.rows[:] = decided
+
+
 def _item(read: Sheet, row: Row) -> dict[str, Any]:
     """One row as the API takes it. An empty SKU takes the mapping away; any other empty cell leaves that as it is."""
     item: dict[str, Any] = {"key": row["key"], "sku": read.code(row, required=False) or None}
+    if item["sku"] is None and "proposed" in read.columns:
+        del item["sku"]
     if not row["key"]:
         read.wrong(row, "key", "is empty")
     if row["pack"]:
@@ -150,3 +193,57 @@ async def export(here: Here, session: Session, file: Path, shop: str | None) -> 
     for row in rows:
         row["sync"] = bool(row.get("sync", True))
     files.save(here, file, sheet.written(EXPORTED, rows), len(rows))
+
+
+@listings.command("proposals")
+@click.option("--shop", required=True, help="The shop whose listings are read.")
+@click.option("--csv", "file", type=files.FILE_OUT, help="Write them into a CSV to decide in; - is stdout.")
+@connected
+async def proposals(here: Here, session: Session, shop: str, file: Path | None) -> None:
+    """Read a shop's listings and show which SKU each seems to be. Changes nothing.
+
+    In the CSV say yes in the column confirm, or fill in sku, and give the file to `listings import`.
+    """
+    await known_shop(session, shop)
+    document = await session.post("/listings/fetch", {"shop": shop, "preview": True})
+    left = [one for one in document["proposals"] if one["match"] != "mapped" or one["problem"]]
+    if file is None:
+        here.screen.answer(
+            document, Rows(left, changes.PROPOSED, empty="every listing has its SKU"), *document["notes"]
+        )
+        return
+    files.refuse_dash_with_json(here, file)
+    files.save(here, file, sheet.written(PROPOSED, [_proposed(shop, one) for one in left]), len(left))
+
+
+def _proposed(shop: str, one: dict[str, Any]) -> dict[str, Any]:
+    """A proposal as a row of the file. What is certain stands in sku; anything else waits for a yes."""
+    certain = one["match"] in CERTAIN
+    return {
+        **one,
+        "shop": shop,
+        "key": one["listing"],
+        "sku": one["sku"] if certain else None,
+        "proposed": None if certain else one["sku"],
+        "state": None if one["state"] == ListingState.OURS else one["state"],
+        "pack": one["pack"] if one["sku"] else None,
+        "candidates": " ".join(one["candidates"]) if len(one["candidates"]) > 1 else None,
+    }
+
+
+@listings.command("set")
+@click.argument("shop")
+@click.argument("key")
+@click.argument("options", nargs=-1, required=True, metavar="NAME=VALUE...")
+@connected
+async def set_(here: Here, session: Session, shop: str, key: str, options: tuple[str, ...]) -> None:
+    """Set options of the listing KEY at SHOP, e.g. lead times. An empty VALUE takes one away."""
+    await known_shop(session, shop)
+    given: dict[str, str] = {}
+    for text in options:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise click.UsageError(f'"{text}": write NAME=VALUE')
+        given[name] = value
+    document = await session.post("/listings/options", {"shop": shop, "listing": key, "options": given})
+    here.screen.answer(document, f"{key} of {shop}: set {', '.join(sorted(given))}")

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
+from syncd.core.matching import Match
 from syncd.daemon import (
     desk_listings,
     desk_opening,
     desk_orders,
+    desk_proposals,
     desk_returns,
     desk_shipments,
     desk_skus,
@@ -214,18 +216,29 @@ class Desk:
         return await shop.running.list_listings()
 
     async def fetch_listings(
-        self, name: str, match_by: str, who: str, *, preview: bool
+        self, name: str, match_by: str, who: str, *, preview: bool, accept: Set[Match] = frozenset()
     ) -> tuple[list[dict[str, Any]], Done]:
-        """Propose a mapping for every listing of a shop; without preview what is certain is saved."""
+        """Propose a mapping for every listing of a shop; without preview what is equal, or accepted, is saved."""
         shop = self.shop(name)
         infos = await self.list_listings(shop)
-        proposals = await self.hub.store.read(
-            lambda conn: desk_listings.propose(conn, self.hub.facts, name, infos, match_by)
-        )
-        items = desk_listings.certain(proposals)
+        facts = self.hub.facts
+        proposals = await self.hub.store.read(lambda conn: desk_proposals.propose(conn, facts, name, infos, match_by))
+        items = desk_proposals.accepted(proposals, accept)
         done = await self.save_listings(name, items, who, preview=preview) if items else Done()
-        done.notes += desk_listings.unmapped(name, proposals)
+        if not preview:
+            now_us = self.hub.clock.now_us()
+            await self.hub.store.tx(lambda conn: desk_proposals.keep_facts(conn, facts, name, infos, now_us))
+        done.notes += desk_proposals.left_over(name, proposals, accept)
         return proposals, done
+
+    async def set_listing_options(self, name: str, key: str, options: Mapping[str, str], who: str) -> Done:
+        """Set options of a listing at its shop, e.g. lead times. Raises a ChannelError where the shop fails."""
+        shop = self.shop(name)
+        key = shop.facts.key(key)
+        await self.hub.store.read(lambda conn: desk_listings.check_options(conn, shop, key, options))
+        await shop.running.set_listing_options(key, options)
+        change = {"shop": name, "listing": key, **{f"{option}": value for option, value in options.items()}}
+        return await self.change(lambda conn, _facts, now: desk_listings.options_set(conn, who, change, now))
 
     async def approve(self, shop: str, key: str | None, who: str) -> Done:
         """Say yes to what is held."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -105,8 +104,3 @@ def meant(given: str, known: Sequence[str]) -> str:
     """ "(did you mean …?)" where a known name is close."""
     near = difflib.get_close_matches(given, known[:5000], n=1)
     return f" (did you mean {near[0]}?)" if near else ""
-
-
-def folded(code: str) -> str:
-    """A code as people compare them: full and half width alike, upper and lower case alike."""
-    return unicodedata.normalize("NFKC", code).casefold().strip()

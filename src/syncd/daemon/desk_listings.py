@@ -1,4 +1,4 @@
-"""Listings as staff map them: import, mapping, proposals from what a shop lists, and the yes to what is held."""
+"""Listings as staff map them: import, mapping, the yes to what is held, and options of a listing."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from typing import Any
 from sqlalchemy import Connection, func, select, update
 
 from syncd.core import fence
+from syncd.core.matching import folded
 from syncd.daemon.booking import clear_unbooked, rebook_orders
-from syncd.daemon.desk_answers import Done, NotFound, Refused, audit, folded, meant, names, shop_facts
+from syncd.daemon.desk_answers import Done, NotFound, Refused, audit, meant, names, shop_facts
 from syncd.daemon.desk_skus import check_code
 from syncd.daemon.facts import Facts, ShopFacts, put_shown, shown_of
 from syncd.daemon.findings import LOWERED
+from syncd.daemon.hub import Shop
 from syncd.daemon.targets import BRAKE, refresh_listings
 from syncd.model import ListingState
-from syncd.sdk.channel import ListingInfo
 from syncd.store import listings as listing_rows
 from syncd.store import orders as order_rows
 from syncd.store import outbox as outbox_rows
@@ -199,85 +200,6 @@ def _book_waiting(
     clear_unbooked(conn, shop, settled, now_us)
 
 
-# --- what a shop lists --------------------------------------------------------------------------------------------
-
-
-def propose(
-    conn: Connection, facts: Facts, shop_name: str, infos: Sequence[ListingInfo], match_by: str
-) -> list[dict[str, Any]]:
-    """For each listing of a shop, the SKU it seems to be and how sure that is.
-
-    `match`: mapped (already), equal (the same code), folded (equal but for width and case), jan (its JAN is a
-    SKU's code), ambiguous (several fold to it), none. Only `equal` is ever applied without a person.
-    """
-    shop = shop_facts(facts, shop_name)
-    known = listing_rows.listings_by_key(conn, shop.id, [shop.key(info.key) for info in infos])
-    every = [row[0] for row in conn.execute(select(sku.c.code))]
-    exact, alike = set(every), _fold(every)
-    codes = stock.sku_codes(conn, [row.sku_id for row in known.values() if row.sku_id is not None])
-    found = []
-    for info in {shop.key(info.key): info for info in infos}.values():
-        key = shop.key(info.key)
-        row = known.get(key)
-        match, proposed = _match(info, match_by, exact, alike)
-        said = {"listing": key, "name": info.name, "shop_sku": info.sku, "jan": info.jan, "shows": info.quantity}
-        if row is not None and row.sku_id is not None:
-            match, proposed = "mapped", [codes[row.sku_id]]
-        one = proposed[0] if len(proposed) == 1 else None
-        found.append(
-            {
-                **said,
-                "known": row is not None,
-                "counted": info.counted,
-                "match": match,
-                "sku": one,
-                "candidates": proposed,
-            }
-        )
-    return found
-
-
-def _fold(codes: Sequence[str]) -> dict[str, list[str]]:
-    alike: dict[str, list[str]] = {}
-    for code in codes:
-        alike.setdefault(folded(code), []).append(code)
-    return alike
-
-
-def _match(info: ListingInfo, match_by: str, exact: set[str], alike: Mapping[str, list[str]]) -> tuple[str, list[str]]:
-    wanted = {"jan": info.jan, "listing": info.key}.get(match_by, info.sku)
-    if wanted and wanted in exact:
-        return "equal", [wanted]
-    for name, text in (("folded", wanted), ("jan", info.jan)):
-        near = alike.get(folded(text), []) if text else []
-        if near:
-            return name if len(near) == 1 else "ambiguous", near
-    return "none", []
-
-
-def certain(proposals: Sequence[Mapping[str, Any]]) -> list[ListingItem]:
-    """What may be applied without a person: new listings, mapped where the code is equal, else left to map."""
-    items = []
-    for one in proposals:
-        equal = one["match"] == "equal"
-        if one["known"] and not equal:
-            continue
-        state = None if one["counted"] else ListingState.NOT_COUNTED.value
-        items.append(ListingItem(one["listing"], one["sku"] if equal else None, state=state, name=one["name"] or None))
-    return items
-
-
-def unmapped(shop: str, proposals: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What a person does about listings that no SKU was found for with certainty."""
-    left = [one for one in proposals if one["counted"] and one["match"] not in ("equal", "mapped")]
-    if not left:
-        return []
-    return [
-        f"{len(left)} of {len(proposals)} listings of {shop} have no SKU yet: fill in the column sku of what "
-        f"`syncd listings export --shop {shop} FILE` writes, then `syncd listings import FILE --create-skus`"
-    ]
-
-
 # --- holds, wishes ------------------------------------------------------------------------------------------------
 
 
@@ -372,3 +294,26 @@ def _reason(believed: int | None, target: int, held: str) -> str:
 def live_listings(conn: Connection, ids: Sequence[int]) -> set[int]:
     """Listings that a call under way may be changing."""
     return {row.listing_id for row, _ in outbox_rows.live_rows_of(conn, ids)}
+
+
+# --- options of a listing -----------------------------------------------------------------------------------------
+
+
+def check_options(conn: Connection, shop: Shop, key: str, options: Mapping[str, str]) -> None:
+    """Refuse options that the shop does not have, unknown listings, and shops that are not written."""
+    known = sorted(shop.capabilities.listing_options)
+    for name in options:
+        if name not in known:
+            raise Refused(f"{shop.name} has no listing option {name}{meant(name, known)}; it has: {names(known)}", name)
+    if not options:
+        raise Refused(f"say what to set, as name=value; {shop.name} has: {names(known)}", "options")
+    if not shop.writes:
+        raise Refused(f'{shop.name} has writes = "{shop.facts.writes}": nothing is set there', "shop")
+    if key not in listing_rows.listings_by_key(conn, shop.id, [key]):
+        raise NotFound(f"{shop.name} has no listing {key}", "listing")
+
+
+def options_set(conn: Connection, who: str, change: dict[str, Any], now_us: int) -> Done:
+    """Keep who set which options."""
+    audit(conn, who, "listing_options_set", [change], now_us)
+    return Done([change])

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, func, select
 
 from syncd.core import ledger
-from syncd.daemon.desk_answers import Conflict, Done, NotFound, Refused, audit, folded, meant, names
+from syncd.core.matching import folded
+from syncd.daemon.desk_answers import Conflict, Done, NotFound, Refused, audit, meant, names
 from syncd.daemon.facts import Facts
 from syncd.daemon.targets import refresh_skus
 from syncd.model import Balance, EntryKind, from_us

@@ -35,7 +35,8 @@ ALARM_KINDS = (
     "brake", "hand_edit", "listing_gone", "listing_not_counted", "row_refused", "unbooked_line", "unreadable",
     "orders_failing", "write_failing", "reconcile_failing", "sign_in_required", "shop_down", "orders_silent",
     "writes_silent", "stockout_late", "push_late", "doubt_old", "watermark_stands", "key_expires", "oversold",
-    "late_orders", "shipments_failing", "shipment_refused", "shipment_late", "shop_file_misnamed",
+    "late_orders", "listing_problem", "shipments_failing", "shipment_refused", "shipment_late",
+    "shop_file_misnamed",
 )  # fmt: skip
 
 

@@ -40,6 +40,7 @@ T = TypeVar("T")
 CALL_SECONDS = 600.0
 """Longest a plugin call may take, waiting for its rate budget included."""
 CLOSE_SECONDS = 10.0
+LISTINGS_A_CALL = 100
 log = structlog.get_logger()
 
 
@@ -161,10 +162,40 @@ class Running:
         return found
 
     async def list_listings(self) -> list[ListingInfo]:
-        async def every() -> list[ListingInfo]:
-            return [one async for one in self.channel.list_listings()]
+        """Every listing of the shop. The time limit is that of a hundred: a large shop's list takes its while."""
+        iterator = self.channel.list_listings()
 
-        return await self._call("list_listings", every)
+        async def some() -> list[ListingInfo]:
+            found: list[ListingInfo] = []
+            async for info in iterator:
+                found.append(info)
+                if len(found) == LISTINGS_A_CALL:
+                    break
+            return found
+
+        every: list[ListingInfo] = []
+        while True:
+            found = await self._call("list_listings", some)
+            for info in found:
+                if not isinstance(info, ListingInfo) or not isinstance(info.key, str) or not info.key:
+                    raise PluginFault(f"{self.shop}: list_listings gave {_kind(info)}, not a ListingInfo with a key")
+            every += found
+            if len(found) < LISTINGS_A_CALL:
+                return every
+
+    async def set_listing_options(self, listing: str, options: Mapping[str, str]) -> None:
+        """Set options of a listing. Raises ValueError for a value the channel does not allow; its text names it."""
+
+        async def attempt() -> str | None:
+            try:
+                await self.channel.set_listing_options(listing, options)
+            except ValueError as error:
+                return str(error) or "a value is not allowed"
+            return None
+
+        wrong = await self._call("set_listing_options", attempt, effect=True)
+        if wrong is not None:
+            raise ValueError(redact(wrong))
 
     async def sign_in_page(self) -> SignInPage:
         page = await self._call("sign_in_page", self.channel.sign_in_page)

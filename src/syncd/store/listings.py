@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter, itemgetter
 
@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, insert,
 
 from syncd.store.fast import Prepared
 from syncd.store.orders import chunks
-from syncd.store.schema import listing, outbox
+from syncd.store.schema import listing, outbox, sku
 
 
 @dataclass(slots=True)
@@ -130,6 +130,12 @@ _save_error = Prepared(
     .where(listing.c.id == bindparam("b_id"))
     .values(error=bindparam("v_error"), error_us=bindparam("v_us")),
     "v_error", "v_us", "b_id",
+)  # fmt: skip
+_save_jan = Prepared(
+    update(listing)
+    .where(listing.c.shop_id == bindparam("b_shop"), listing.c.key == bindparam("b_key"))
+    .values(jan=bindparam("v_jan")),
+    "v_jan", "b_shop", "b_key",
 )  # fmt: skip
 _by_key = select(*_columns).where(
     listing.c.shop_id == bindparam("shop"), listing.c.key.in_(bindparam("keys", expanding=True))
@@ -302,6 +308,28 @@ def add_listings(conn: Connection, rows: Sequence[dict[str, object]]) -> None:
     """Create listings (shop_id, key, sku_id, pack, state, name)."""
     if rows:
         conn.execute(insert(listing), list(rows))
+
+
+def mapped_jans(conn: Connection) -> list[tuple[str, str, int]]:
+    """JAN, SKU and pack size of every mapped listing that has a JAN."""
+    query = (
+        select(listing.c.jan, sku.c.code, listing.c.pack)
+        .join(sku, sku.c.id == listing.c.sku_id)
+        .where(listing.c.jan != "")
+        .distinct()
+    )
+    return [(row[0], row[1], row[2]) for row in conn.execute(query)]
+
+
+def save_jans(conn: Connection, shop_id: int, jans: Mapping[str, str]) -> None:
+    """Keep the JAN of a shop's listings, by key; what it does not tell any more is forgotten."""
+    known: dict[str, str] = {}
+    for some in chunks(list(jans)):
+        query = select(listing.c.key, listing.c.jan).where(listing.c.shop_id == shop_id, listing.c.key.in_(some))
+        known.update((row[0], row[1]) for row in conn.execute(query))
+    rows = [(jans[key], shop_id, key) for key, jan in known.items() if jans[key] != jan]
+    if rows:
+        _save_jan.many(conn, rows)
 
 
 def count_ours(conn: Connection, shop_id: int) -> int:

@@ -118,6 +118,7 @@ listing = _table(
     _text("state", "ours"),
     _int("sync", 1),
     _text("name"),
+    _text("jan"),  # as its shop tells it
     _int("target", null=True),  # what it must show, by the rule chain
     # what it should show now and why we think so: core/fence.py
     _int("believed", null=True),
@@ -153,6 +154,7 @@ listing = _table(
     UniqueConstraint("shop_id", "key"),
     Index("ix_listing_sku_id", "sku_id"),
     Index("ix_listing_state", "shop_id", "state"),
+    _partial("ix_listing_jan", "jan", where="jan <> ''"),
     _partial("ix_listing_held", "shop_id", where="held <> ''"),
     _partial("ix_listing_verify", "shop_id", "id", where="verify = 1 OR doubt_us IS NOT NULL"),
     _partial("ix_listing_unproven", "shop_id", "id", where="lost_us IS NOT NULL OR exposure IS NULL"),

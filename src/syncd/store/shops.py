@@ -143,6 +143,14 @@ def clear_alarms(conn: Connection, kind: str, now_us: int) -> None:
     conn.execute(update(alarm).where(alarm.c.kind == kind, alarm.c.cleared_us.is_(None)).values(cleared_us=now_us))
 
 
+def open_alarms(conn: Connection, kind: str, shop_id: int) -> set[str]:
+    """What the open alarms of a kind are about, at a shop."""
+    query = select(alarm.c.subject).where(
+        alarm.c.kind == kind, alarm.c.shop_id == shop_id, alarm.c.cleared_us.is_(None)
+    )
+    return {row[0] for row in conn.execute(query)}
+
+
 def write_audit(conn: Connection, who: str, action: str, detail: Mapping[str, Any], now_us: int) -> None:
     """Keep who changed what, before and after."""
     text = json.dumps(detail, ensure_ascii=False, default=str, separators=(",", ":"))

@@ -31,6 +31,7 @@ CALLS = (
     "read_stock",
     "collect",
     "list_listings",
+    "set_listing_options",
     "send_shipments",
     "sign_in_page",
     "sign_in",

@@ -7,7 +7,7 @@ the shop can do is chosen by `MemorySettings`. Operations are named `orders`, `w
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, TypeVar
 
@@ -99,7 +99,8 @@ class Upload:
 class MemoryShop(Emulator):
     """One account on a mall in memory. Options are those of `MemorySettings`; they can be changed between calls.
 
-    `moods` lets a test switch a hostile channel's behaviour while it runs (see hostile.py).
+    `moods` lets a test switch a hostile channel's behaviour while it runs (see hostile.py). `told` holds more of what
+    the shop tells of a listing (fields of `ListingInfo` by key), `set_options` what was set on listings.
     """
 
     def __init__(
@@ -116,6 +117,8 @@ class MemoryShop(Emulator):
         super().__init__(world, market, clock, round_trip_seconds=round_trip_seconds, **settings)
         self.options = MemorySettings(**{"market": market.name, **(options or {})})
         self.moods: dict[str, str] = {}
+        self.told: dict[str, dict[str, Any]] = {}
+        self.set_options: dict[str, dict[str, str]] = {}
         self.uploads: dict[str, Upload] = {}
         self.remembered: dict[str, tuple[datetime, WriteReport]] = {}
         if self.options.per_second:
@@ -286,6 +289,7 @@ class MemoryChannel(Channel):
             takes_shipments=s.takes_shipments,
             shipment_rows=s.shipment_rows,
             lists_listings=True,
+            listing_options=frozenset({"lead_time_days"}),
             max_quantity=s.max_quantity,
         )
 
@@ -381,7 +385,18 @@ class MemoryChannel(Channel):
     async def list_listings(self) -> AsyncIterator[ListingInfo]:
         listings = await self.call("read", lambda: [one for one in self.shop.market.listings.values() if one.exists])
         for one in listings:
-            yield ListingInfo(one.key, one.sku, quantity=one.shown if one.counted else None, counted=one.counted)
+            info = ListingInfo(one.key, one.sku, quantity=one.shown if one.counted else None, counted=one.counted)
+            yield replace(info, **self.shop.told.get(one.key, {}))
+
+    async def set_listing_options(self, listing: str, options: Mapping[str, str]) -> None:
+        for name, value in options.items():
+            if value and not value.isdigit():
+                raise ValueError(f"{name}: {value!r} should be a number of days")
+
+        def keep() -> None:
+            self.shop.set_options.setdefault(listing, {}).update(options)
+
+        await self.call("write", keep, effect=True)
 
     async def send_shipments(self, shipments: Sequence[Shipment]) -> WriteReport:
         return await self.call("ship", lambda: self.shop.take_parcels(shipments), effect=True)

@@ -12,7 +12,7 @@ from syncd.model import Lane, ListingState
 from syncd.store import reports
 from syncd.store.reports import NEWEST, PAGE
 from syncd.web.asking import After, Asked, Limit, Who
-from syncd.web.models import Answer, Changes, CloseIn, FetchIn, ListingsIn, Page, Proposals, RebookIn
+from syncd.web.models import Answer, Changes, CloseIn, FetchIn, ListingsIn, OptionsIn, Page, Proposals, RebookIn
 from syncd.web.shapes import changes, iso, page, public
 
 router = APIRouter(tags=["listings"])
@@ -47,12 +47,23 @@ async def save_listings(context: Asked, body: ListingsIn, who: Who) -> Changes:
 
 @router.post("/listings/fetch")
 async def fetch(context: Asked, body: FetchIn, who: Who) -> Proposals:
-    """Read a shop's listings and propose a mapping; without preview only equal codes are taken over."""
+    """Read a shop's listings and propose a mapping; without preview equal codes are taken over, and the kinds of
+    match that are accepted.
+    """
     settings = context.settings_of(body.shop)
     match_by = "sku" if settings is None else settings.match_by
-    proposals, done = await context.desk.fetch_listings(body.shop, match_by, who, preview=body.preview)
+    proposals, done = await context.desk.fetch_listings(
+        body.shop, match_by, who, preview=body.preview, accept=body.accept
+    )
     plain = changes(done, context.hub.facts, applied=not body.preview)
     return Proposals(**plain.model_dump(), proposals=proposals)
+
+
+@router.post("/listings/options")
+async def set_options(context: Asked, body: OptionsIn, who: Who) -> Changes:
+    """Set options of a listing at its shop, e.g. lead times; which there are, its shop's capabilities say."""
+    done = await context.desk.set_listing_options(body.shop, body.listing, body.options, who)
+    return changes(done, context.hub.facts, applied=True)
 
 
 @router.get("/why/{shop}/{listing:path}", response_model=Answer)

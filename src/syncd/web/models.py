@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
 
+from syncd.core.matching import Match
 from syncd.core.planner import Rule
 from syncd.model import ListingState, to_us
 from syncd.sdk.channel import Carrier
@@ -161,6 +162,13 @@ class ListingsIn(Body):
 class FetchIn(Body):
     shop: str
     preview: StrictBool = True
+    accept: frozenset[Match] = frozenset()
+
+
+class OptionsIn(Body):
+    shop: str
+    listing: Code
+    options: dict[Annotated[str, Field(min_length=1, max_length=64)], Annotated[str, Field(max_length=512)]]
 
 
 class CloseIn(Body):

@@ -181,6 +181,7 @@ def capabilities(has: Capabilities) -> dict[str, Any]:
         "restocks_on_cancel": has.restocks_on_cancel.value,
         "routes": routes,
         **{name: getattr(has, name) for name in plain},
+        "listing_options": sorted(has.listing_options),
     }
 
 

@@ -128,6 +128,7 @@ CREATE TABLE listing (
   state TEXT DEFAULT 'ours' NOT NULL,
   sync BIGINT DEFAULT 1 NOT NULL,
   name TEXT DEFAULT '' NOT NULL,
+  jan TEXT DEFAULT '' NOT NULL,
   target BIGINT,
   believed BIGINT,
   base_us BIGINT DEFAULT 0 NOT NULL,
@@ -164,6 +165,8 @@ CREATE TABLE listing (
 )
 
 CREATE INDEX ix_listing_held ON listing (shop_id) WHERE held <> ''
+
+CREATE INDEX ix_listing_jan ON listing (jan) WHERE jan <> ''
 
 CREATE INDEX ix_listing_seen ON listing (shop_id, id) WHERE seen IS NOT NULL OR unread > 0 OR proven IS NOT NULL
 

@@ -138,6 +138,7 @@ CREATE TABLE listing (
   state TEXT DEFAULT 'ours' NOT NULL,
   sync INTEGER DEFAULT 1 NOT NULL,
   name TEXT DEFAULT '' NOT NULL,
+  jan TEXT DEFAULT '' NOT NULL,
   target INTEGER,
   believed INTEGER,
   base_us INTEGER DEFAULT 0 NOT NULL,
@@ -175,6 +176,8 @@ CREATE TABLE listing (
  STRICT
 
 CREATE INDEX ix_listing_held ON listing (shop_id) WHERE held <> ''
+
+CREATE INDEX ix_listing_jan ON listing (jan) WHERE jan <> ''
 
 CREATE INDEX ix_listing_seen ON listing (shop_id, id) WHERE seen IS NOT NULL OR unread > 0 OR proven IS NOT NULL
 
