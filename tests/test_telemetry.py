@@ -16,8 +16,14 @@ from syncd.telemetry.metrics import CALL_OUTCOMES
 from syncd.testing.fakes import ManualClock
 
 UNITS = ("seconds", "bytes", "ratio", "days", "total", "rows", "skus", "pieces", "lines", "listings", "info")
-COUNTED = ("doubts", "alarms", "intents_open")  # the noun that is counted is the unit
-STATES = ("shop_state", "unfenced")  # 0 or 1
+COUNTED = (
+    "doubts",
+    "alarms",
+    "intents_open",
+    "shipments_open",
+    "returns_waiting",
+)  # the noun that is counted is the unit
+STATES = ("shop_state", "unfenced", "shop_writing")  # 0 or 1
 LABELS = {"shop", "op", "outcome", "lane", "call", "state", "direction", "kind", "budget", "version", "le"}
 
 

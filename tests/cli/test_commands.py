@@ -109,11 +109,11 @@ def test_oversold_stock_is_said_in_words(cli: Cli, api: FakeApi) -> None:
 
 def test_the_dry_run_lists_each_number_and_writes_nothing(cli: Cli, api: FakeApi) -> None:
     change = {"shop": "shopify-jp", "listing": "9", "sku": "red-mug", "shows": 3, "would_show": 0, "why": "sold"}
-    api.answers["/sync"] = (200, {"changes": [change]})
+    api.answers["/sync"] = (200, {"changes": [change], "listings": 7})
     result = cli("sync", "--dry-run")
     assert api.changes()[0].body["dry_run"] is True
     assert "反映する在庫数" in result.stdout
-    assert "1 change; nothing was written" in result.stdout
+    assert "1 change in 7 listings; nothing was written" in result.stdout
 
 
 def test_why_shows_the_chain_and_what_holds_the_number(cli: Cli, api: FakeApi) -> None:

@@ -62,7 +62,8 @@ async def test_a_dry_run_tells_every_difference_and_a_sync_makes_it_due(site: An
     await site.sells(mug=9)
     told = await site.post("/sync", {"shop": "shop-a", "dry_run": True})
     row = {"shop": "shop-a", "listing": "mug", "sku": "mug", "shows": None, "would_show": 9}
-    assert told["changes"] == [row | {"why": "nobody knows what it shows"}]
+    why = "nobody knows what it shows; on hand 9, free 9 (− 0 allocated − 0 ordered)"
+    assert (told["changes"], told["listings"]) == ([row | {"why": why}], 1)
     before = (await site.get("/outbox", shop="shop-a"))["items"][0]["due_at"]
     assert not site.shop("shop-a").write_wake.is_set()
     await site.post("/sync", {"shop": "shop-a"})
@@ -72,6 +73,44 @@ async def test_a_dry_run_tells_every_difference_and_a_sync_makes_it_due(site: An
     assert site.asked == [("full_sync", None)]
     await site.post("/sync", {"full": True, "dry_run": True}, 422)
     await site.post("/sync", {"shop": "shop-z"}, 404)
+
+
+async def test_a_dry_run_tells_the_chain_of_each_number_and_which_sku_never_got_stock(site: Any) -> None:
+    await site.sells(mug=9)
+    await site.post("/skus", {"items": [{"code": "new"}]})
+    await site.post("/listings", {"shop": "shop-a", "items": [{"key": "new", "sku": "new"}]})
+    await site.post("/listings", {"shop": "shop-a", "items": [{"key": "pair", "sku": "mug", "pack": 2}]})
+    await site.put("/rules", {"items": [{"rule": "hold_back", "value": 2}]})
+    told = await site.post("/sync", {"shop": "shop-a", "dry_run": True})
+    whys = {one["listing"]: (one["would_show"], one["why"].partition("; ")[2]) for one in told["changes"]}
+    free = "on hand 9, free 9 (− 0 allocated − 0 ordered), hold-back 7 (− 2)"
+    assert whys == {
+        "mug": (7, free),
+        "pair": (3, f"{free}, pack size 3 (÷ 2)"),
+        "new": (0, "no stock of it was ever opened, counted or set"),
+    }
+
+
+async def test_a_yes_starts_the_clock_of_what_was_held(site: Any) -> None:
+    codes = [f"sku-{i}" for i in range(40)]
+    await site.sells(**dict.fromkeys(codes, 5))
+    await site.post("/stock/set", {"items": [{"sku": code, "number": 0} for code in codes]})
+    await site.clock.advance(7200)
+    await site.post("/approve", {"shop": "shop-a"})
+    waiting = (await site.get("/outbox", shop="shop-a"))["items"]
+    assert {one["since_at"] for one in waiting} == {site.clock.now().isoformat()}
+    held = (await site.get("/outbox", shop="shop-b"))["items"]
+    assert site.clock.now().isoformat() not in {one["since_at"] for one in held}
+
+
+async def test_a_backup_is_measured(site: Any) -> None:
+    assert b"syncd_backup_last_success_timestamp_seconds 0.0" in site.context.hub.metrics.render()[0]
+    await site.post("/backup", {"path": "/tmp/copy.sqlite"})
+    [sample] = next(iter(site.context.hub.metrics.backup_last_success.collect())).samples
+    assert sample.value == site.clock.now().timestamp()
+    from syncd.store.shops import BACKUP_MADE, last_audit_us
+
+    assert await site.rows(lambda conn: last_audit_us(conn, BACKUP_MADE)) == site.clock.now_us()
 
 
 async def test_what_the_brake_holds_goes_on_after_a_yes(site: Any) -> None:

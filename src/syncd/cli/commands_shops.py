@@ -101,8 +101,8 @@ async def sync(here: Here, session: Session, shop: str | None, dry_run: bool, fu
         here.screen.answer(answer, told)
         return
     changes = answer.get("changes", [])
-    more = "There is more: use --shop." if answer.get("more") else ""
-    table = Rows(
-        changes, ("shop", "listing", "sku", "shows", "would_show", "why"), empty="every shop shows what it must"
-    )
-    here.screen.answer(answer, table, f"{counted(changes)}; nothing was written. {more}")
+    compared = answer.get("listings", 0)
+    empty = "every shop shows what it must" if compared else "no listing has a SKU yet: syncd listings import --help"
+    table = Rows(changes, ("shop", "listing", "sku", "shows", "would_show", "why"), empty=empty)
+    told = f"{counted(changes)} in {compared} listings; nothing was written."
+    here.screen.answer(answer, table, told + (" There is more: use --shop." if answer.get("more") else ""))

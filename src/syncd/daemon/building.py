@@ -109,6 +109,8 @@ async def prepare(daemon: Daemon) -> None:
         return shops.all_shops(conn)
 
     restored = store.restored
+    backup_us = await store.read(lambda conn: shops.last_audit_us(conn, shops.BACKUP_MADE))
+    daemon.hub.metrics.backup_last_success.set(backup_us / 1e6)
     rows = {row.name: row for row in await store.tx(look)}
     await daemon.how.grants.reseal()
     if restored:

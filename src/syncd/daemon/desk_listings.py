@@ -29,7 +29,6 @@ from syncd.store.shops import clear_alarm
 
 LONGEST_KEY = 255
 MOST_PACK = 1_000_000
-DRY_RUN_ROWS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +223,7 @@ def approve(conn: Connection, facts: Facts, shop_name: str, key: str | None, now
         [{"listing": row.key, "held": row.held, "believed": row.believed, "target": row.target} for row in held]
     )
     done.refreshed = refresh_listings(conn, facts, [row.id for row in held], now_us, by_orders=True)
+    outbox_rows.wait_anew(conn, shop.id, now_us, [row.id for row in held])
     done.refreshed.stockouts |= {shop.id} if held else set()  # its writer has work now
     if braked := _held_keys(conn, shop.id, listing.c.held == BRAKE):
         done.notes.append(f"still held by the brake, {len(braked)} in all: syncd approve {shop.name}")
@@ -248,47 +248,6 @@ def push_now(conn: Connection, facts: Facts, shop_name: str | None, now_us: int,
     )
     audit(conn, who, "sync_asked", [], now_us, shop=shop_name, pulled_ahead=changed.rowcount)
     return ids
-
-
-def would_show(conn: Connection, shop_name: str | None, facts: Facts) -> tuple[list[dict[str, Any]], bool]:
-    """Every listing whose target is not what it is believed to show; and whether there are more than fit."""
-    query = (
-        select(
-            listing.c.shop_id,
-            listing.c.key,
-            sku.c.code,
-            listing.c.believed,
-            listing.c.target,
-            listing.c.held,
-            outbox.c.lane,
-        )
-        .outerjoin(sku, sku.c.id == listing.c.sku_id)
-        .outerjoin(outbox, outbox.c.listing_id == listing.c.id)
-        .where(listing.c.state == ListingState.OURS.value, listing.c.sync == 1, listing.c.target.is_not(None))
-        .where(listing.c.believed.is_distinct_from(listing.c.target))
-        .order_by(listing.c.shop_id, listing.c.id)
-        .limit(DRY_RUN_ROWS + 1)
-    )
-    if shop_name is not None:
-        query = query.where(listing.c.shop_id == shop_facts(facts, shop_name).id)
-    shops = {one.id: one.name for one in facts.shops.values()}
-    rows = conn.execute(query).all()
-    changes = [
-        {"shop": shops.get(shop_id, f"#{shop_id}"), "listing": key, "sku": code, "shows": believed,
-         "would_show": target, "why": _reason(believed, target, held)}
-        for shop_id, key, code, believed, target, held, _lane in rows[:DRY_RUN_ROWS]
-    ]  # fmt: skip
-    return changes, len(rows) > DRY_RUN_ROWS
-
-
-def _reason(believed: int | None, target: int, held: str) -> str:
-    if held:
-        return f"held: {held}"
-    if believed is None:
-        return "nobody knows what it shows"
-    if target == 0:
-        return "sold out"
-    return "shows too much" if believed > target else "shows too little"
 
 
 def live_listings(conn: Connection, ids: Sequence[int]) -> set[int]:

@@ -137,6 +137,7 @@ class Housekeeping:
         metrics.oversold_pieces.set(status["oversold_pieces"])
         for name, runner in self.runners.items():
             metrics.set_shop_state(name, runner.now_status())
+            metrics.writing.labels(name).set(runner.shop is not None and runner.shop.writes)
         for shop in self.hub.shops.values():
             for operation, left in shop.limiter.left().items():
                 metrics.budget_ratio.labels(shop.name, operation).set(left)

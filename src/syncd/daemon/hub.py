@@ -149,6 +149,7 @@ class Trouble:
         self.kind = f"{loop}_failing"
         self.circuit: Circuit = CLOSED_CIRCUIT
         self.alarmed = False
+        self.failing = ""  # the kind of failure that was told last
         self.set_backs = hub.set_backs
 
     @property
@@ -175,9 +176,15 @@ class Trouble:
             self.circuit = self.circuit.waits(now_us + int(after * 1e6))
         else:
             self.circuit = self.circuit.failed(now_us, jitter=self.hub.rng.random() * 0.2)
-        log.info("call_failed", shop=self.shop.name, loop=self.kind, error=f"{type(error).__name__}: {error}")
+        self._tell(type(error).__name__, str(error))
         if self.circuit.is_open and not self.alarmed:
             await self._alarm(self.kind, error)
+
+    def _tell(self, kind: str, text: str) -> None:
+        """The first failure of a kind is logged, the rest (and all throttling) counted."""
+        if kind != Throttled.__name__ and kind != self.failing:
+            self.failing = kind
+            log.info("call_failed", shop=self.shop.name, loop=self.kind, error=f"{kind}: {text}")
 
     async def _alarm(self, kind: str, error: ChannelError) -> None:
         self.alarmed = True
@@ -189,6 +196,9 @@ class Trouble:
         if self.circuit is CLOSED_CIRCUIT and not self.alarmed and not self.shop.signed_out:
             return
         self.circuit = CLOSED_CIRCUIT
+        if self.failing:
+            log.info("call_succeeded_again", shop=self.shop.name, loop=self.kind, after=self.failing)
+            self.failing = ""
         if self.shop.status in (Status.CLOSED, Status.SIGN_IN_REQUIRED):
             self.shop.status = Status.RUNNING
         if self.alarmed or self.shop.signed_out:

@@ -32,7 +32,7 @@ from syncd.model import to_us
 from syncd.sdk.channel import CheckReport
 from syncd.sdk.errors import ChannelError, SignInRequired
 from syncd.sdk.settings import Writes
-from syncd.store import shops
+from syncd.store import outbox, shops
 from syncd.store.engine import StoreBusy, StoreFull
 from syncd.telemetry import redact
 
@@ -285,12 +285,24 @@ class Runner:
         if self.reload(self.config).shop.writes is Writes.OFF:
             raise ValueError(f'shop {self.name} has writes = "off" in {self.config.file}; change it there first')
         await self._set(started=1, paused=0)
+        await self._wait_anew()
         self.paused = False
         if self.shop is not None:
             self.shop.facts = replace(self.shop.facts, writes=Writes.ON)
             self.hub.facts.shops[self.shop.id] = self.shop.facts
             self.shop.wake_all()
         self.command.set()
+
+    async def _wait_anew(self) -> None:
+        """What was only shown so far waits from now on, or the first stockouts would look days late."""
+        now_us = self.hub.clock.now_us()
+
+        def wait(conn: Connection) -> None:
+            row = shops.shop_named(conn, self.name)
+            if row is not None and (self.shop is None or not self.shop.writes):
+                outbox.wait_anew(conn, row.id, now_us)
+
+        await self.hub.store.tx(wait)
 
     async def _set(self, **values: int) -> None:
         def change(conn: Connection) -> None:

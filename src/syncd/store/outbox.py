@@ -74,6 +74,14 @@ def drop_wishes(conn: Connection, listing_ids: Sequence[int]) -> None:
         _drop.many(conn, [(one,) for one in listing_ids])
 
 
+def wait_anew(conn: Connection, shop_id: int, now_us: int, listing_ids: Sequence[int] | None = None) -> None:
+    """These wishes (without ids: all of the shop) wait from now on: before, a person's yes was missing, not a call."""
+    if listing_ids is None:
+        conn.execute(update(outbox).where(outbox.c.shop_id == shop_id).values(since_us=now_us))
+    for some in chunks(listing_ids or ()):
+        conn.execute(update(outbox).where(outbox.c.listing_id.in_(some)).values(since_us=now_us))
+
+
 def put_off(conn: Connection, rows: Sequence[tuple[int, int]]) -> None:
     """Not before a time: (time, listing)."""
     if rows:

@@ -39,6 +39,9 @@ _columns = tuple(shop.c[name] for name in ShopRow.__dataclass_fields__)
 _by_id = Prepared(select(*_columns).where(shop.c.id == bindparam("b_id")), "b_id")
 
 
+BACKUP_MADE = "backup_made"
+
+
 class SecondShop(ValueError):
     """Two shop files talk to one account; the second is refused."""
 
@@ -149,6 +152,11 @@ def open_alarms(conn: Connection, kind: str, shop_id: int) -> set[str]:
         alarm.c.kind == kind, alarm.c.shop_id == shop_id, alarm.c.cleared_us.is_(None)
     )
     return {row[0] for row in conn.execute(query)}
+
+
+def last_audit_us(conn: Connection, action: str) -> int:
+    """When something was last done; 0 for never."""
+    return int(conn.execute(select(func.max(audit.c.at_us)).where(audit.c.action == action)).scalar() or 0)
 
 
 def write_audit(conn: Connection, who: str, action: str, detail: Mapping[str, Any], now_us: int) -> None:

@@ -51,7 +51,7 @@ CALL_OUTCOMES = (
     "hung",
     "fault",
 )
-PUSH_OUTCOMES = ("accepted", "rejected", "pending", "unreported", "in_doubt")
+PUSH_OUTCOMES = ("accepted", "rejected", "pending", "unreported", "in_doubt", "untouched")
 ORDER_OUTCOMES = ("new", "changed", "same", "older")
 SHIPMENT_OUTCOMES = ("accepted", "refused", "in_doubt", "queued")
 SHIPMENT_STATES = ("queued", "sent", "in_doubt", "refused")
@@ -168,6 +168,7 @@ class Metrics:
         self.shop_state = gauge("syncd_shop_state", "1 for the state the shop is in, else 0.", "shop", "state")
         self.unbooked_lines = gauge("syncd_unbooked_lines", "Order lines of unknown listings.", "shop")
         self.held_listings = gauge("syncd_held_listings", "Listings held by the brake.", "shop")
+        self.writing = gauge("syncd_shop_writing", "1 where stock is really written: started, and running.", "shop")
         self.unfenced = gauge("syncd_unfenced", "1 where raises are written without reading orders first.", "shop")
         self.budget_ratio = gauge("syncd_budget_ratio", "Share of a rate budget that is left.", "shop", "budget")
 
@@ -178,6 +179,9 @@ class Metrics:
         self.alarms = gauge("syncd_alarms", "Open alarms.", "kind")
         self.wal_bytes = gauge("syncd_wal_bytes", "Size of the store's write-ahead log.")
         self.disk_free_bytes = gauge("syncd_disk_free_bytes", "Free space where the store lies.")
+        self.backup_last_success = gauge(
+            "syncd_backup_last_success_timestamp_seconds", "Last good `syncd backup`; 0: never."
+        )
         self.build_info = gauge("syncd_build_info", "1, labelled with the running version.", "version")
 
     def shop(self, name: str, *, operations: Iterable[str] = (), budgets: Iterable[str] = ()) -> None:

@@ -55,10 +55,14 @@ class Proposals(Changes):
 
 
 class DryRun(BaseModel):
-    """What every listing would show that shows something else; `more` where there are too many for one answer."""
+    """What every listing would show that shows something else; `more` where there are too many for one answer.
+
+    `listings`: how many were compared.
+    """
 
     changes: list[dict[str, Any]]
     more: bool = False
+    listings: int = 0
 
 
 class Answer(BaseModel):

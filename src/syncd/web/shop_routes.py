@@ -8,10 +8,10 @@ from typing import Any
 from fastapi import APIRouter
 
 from syncd.daemon.desk_answers import Refused, shop_facts
-from syncd.daemon.desk_listings import would_show
+from syncd.daemon.desk_dry_run import mapped, would_show
 from syncd.store import reports
 from syncd.store.reports import NEWEST, PAGE
-from syncd.store.shops import write_audit
+from syncd.store.shops import BACKUP_MADE, write_audit
 from syncd.web import state
 from syncd.web.asking import After, Asked, Limit, Who
 from syncd.web.context import WebContext
@@ -150,7 +150,8 @@ async def sync(context: Asked, body: SyncIn, who: Who) -> DryRun:
         await context.desk.push_now(body.shop, who)
     if body.full:
         await context.actions.full_sync(body.shop)
-    return DryRun(changes=found, more=more)
+    listings = await store.read(lambda conn: mapped(conn, body.shop, facts))
+    return DryRun(changes=found, more=more, listings=listings)
 
 
 @router.post("/approve")
@@ -169,5 +170,6 @@ async def backup(context: Asked, body: BackupIn, who: Who) -> Made:
     size = await context.backup(path)
     now_us = context.hub.clock.now_us()
     detail = {"path": str(path), "bytes": size}
-    await context.hub.store.tx(lambda conn: write_audit(conn, who, "backup_made", detail, now_us))
+    await context.hub.store.tx(lambda conn: write_audit(conn, who, BACKUP_MADE, detail, now_us))
+    context.hub.metrics.backup_last_success.set(now_us / 1e6)
     return Made(path=str(path), bytes=size)
