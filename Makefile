@@ -3,6 +3,9 @@
 
 PYTHON ?= python3
 SECONDS ?=
+SEEDS ?= 4
+HOURS ?= 0.5
+LAYER ?= both
 ARGS ?=
 
 VENV := .venv
@@ -12,13 +15,16 @@ READY := $(VENV)/.ready
 CODE := $(wildcard src plugins tests bench)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-real test-long lint format bench bench-oversell etc lock clean
+.PHONY: help demo sim test test-real test-long lint format bench bench-oversell etc lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY) ## run the daemon against simulated shops (SECONDS=45 for a short one)
 	@$(BIN)/syncd demo $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)
+
+sim: $(READY) ## play seeded worlds against the daemon (SEEDS=40 HOURS=0.5 LAYER=whole)
+	@$(BIN)/syncd sim --layer $(LAYER) --seeds $(SEEDS) --hours $(HOURS) $(ARGS)
 
 test: $(READY) ## run the tests (ARGS='tests/config -x' for some)
 	@$(BIN)/python -m pytest $(ARGS)

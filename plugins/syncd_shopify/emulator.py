@@ -56,6 +56,7 @@ class ShopifyEmulator(HttpEmulator):
         self.rates["points"] = self.points
         self.orders = OrderBook(market, self.quirk, LOCATION)
         self.inventory = Inventory(market, self.quirk, LOCATION)
+        self.shop_id = SHOP_ID
         self.signs_in = "token"
         self.processing_seconds = 0.0
         self.tokens: dict[str, float] = {}
@@ -149,7 +150,7 @@ class ShopifyEmulator(HttpEmulator):
             return {"orders": page}, leaving
         if name == "Shop":
             location = {"id": LOCATION, "name": "Tokyo", "isActive": self.inventory.location_active}
-            shop = {"id": f"gid://shopify/Shop/{SHOP_ID}", "myshopifyDomain": SHOP}
+            shop = {"id": f"gid://shopify/Shop/{self.shop_id}", "myshopifyDomain": SHOP}
             return {"shop": shop, "location": location if variables["loc"] == LOCATION else None}, None
         if name == "Levels":
             return {"nodes": self.inventory.levels(variables, now)}, None

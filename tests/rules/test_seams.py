@@ -59,6 +59,9 @@ ALLOWED: dict[str, dict[str, str]] = {
     "src/syncd/testing/sftp_server.py": {"asyncio.sleep": "one turn of the loop, so that sockets close"},
     "src/syncd/testing/fakes.py": {"asyncio.sleep": "turns of the loop; real time only while a thread works"},
     "src/syncd/sim/demo.py": {"anyio.from_thread": "the malls work beside the daemon, on real sockets"},
+    "src/syncd/sim/seeds.py": {
+        "concurrent.futures.ProcessPoolExecutor": "each seed in a process and a loop of its own"
+    },
     "src/syncd/testing/pytest_plugin.py": {"time.monotonic": "measures the real loop"},
 }
 """File -> name -> why it may. An entry that is no longer used fails the test."""

@@ -20,6 +20,15 @@ def test_a_read_that_waits_to_be_settled_is_not_replaced_by_a_newer_one() -> Non
     assert again.seen_us == 10 * SECOND_US
 
 
+def test_a_doubt_that_is_read_again_and_again_ends_with_its_first_read() -> None:
+    """Whole seed 2: a shop that is swept faster than its orders become known never came out of doubt."""
+    doubted = fence.doubted(Shown(believed=5, base_us=1), 5, 8 * SECOND_US)
+    first = fence.read(doubted, 3, 10 * SECOND_US).shown
+    again = fence.read(first, 3, 70 * SECOND_US).shown
+    assert (again.seen, again.seen_us) == (3, 10 * SECOND_US)
+    assert fence.settle(again).shown.believed == 3
+
+
 def test_a_newer_read_above_what_is_believed_counts_at_once() -> None:
     first = fence.read(Shown(believed=2, base_us=1), 1, 10 * SECOND_US).shown
     again = fence.read(first, 5, 12 * SECOND_US)

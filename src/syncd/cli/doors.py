@@ -1,4 +1,4 @@
-"""What stands behind the commands: the application, the demo, and the way to a running daemon.
+"""What stands behind the commands: the application, the demo, the simulation, and the way to a running daemon.
 
 Everything is imported when it is used, so that `syncd --help` is quick. Tests hand in doors of their own as
 click's `obj`.
@@ -49,6 +49,10 @@ def _demo(**options: Any) -> int:
     return int(importlib.import_module("syncd.sim.demo").run_demo(**options) or 0)
 
 
+def _sim(**options: Any) -> int:
+    return int(importlib.import_module("syncd.sim.seeds").run_sim(**options))
+
+
 @dataclass(frozen=True, slots=True)
 class Doors:
     """The outside world of the commands."""
@@ -57,5 +61,6 @@ class Doors:
     run: Callable[[Path], int] = _run
     check_shops: Callable[[Config], Awaitable[Sequence[dict[str, Any]]]] = _check
     demo: Callable[..., int] = _demo
+    sim: Callable[..., int] = _sim
     network: httpx.AsyncBaseTransport | None = None
     """The way to a running daemon; None for a socket."""

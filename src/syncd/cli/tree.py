@@ -15,12 +15,13 @@ from syncd.cli.commands_returns import returns
 from syncd.cli.commands_rules import rules
 from syncd.cli.commands_shipments import shipments
 from syncd.cli.commands_shops import approve, shops, sync
+from syncd.cli.commands_sim import sim
 from syncd.cli.commands_skus import skus
 from syncd.cli.commands_stock import stock
 
 COMMANDS = (
     run, check, config, status, shops, plugins, skus, stock, rules, listings, orders, shipments, returns,
-    log, alarms, why, sync, approve, demo, backup,
+    log, alarms, why, sync, approve, demo, sim, backup,
 )  # fmt: skip
 
 

@@ -137,8 +137,9 @@ def read(shown: Shown, number: int, ended_us: int, began_us: int = 0) -> Finding
     """
     seen = replace(shown, seen=number, seen_us=ended_us, seen_from_us=began_us, seen_sold=0, seen_slack=0)
     base = replace(seen, base_us=ended_us, base_from_us=began_us, unread=0, slack=0)
-    if shown.seen is not None and shown.believed is not None and number <= shown.believed and not shown.in_doubt:
-        seen = shown
+    waits = shown.seen is not None and shown.believed is not None
+    if waits and (shown.in_doubt or number <= (shown.believed or 0)):
+        seen = shown  # in doubt: taken after the dead time, or it would not be there
     if shown.believed is None:
         return Finding(replace(base, believed=number, verify=False))
     if shown.in_doubt:

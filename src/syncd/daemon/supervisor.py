@@ -101,15 +101,22 @@ class Runner:
             self.ended.set()
 
     async def _live(self) -> None:
-        """One attempt and the wait for the next."""
-        if self.paused:
-            await self._stand(Status.PAUSED, "paused by a person")
-            self.settled.set()
-            await self.hub.clock.wait(None, self.command)
-            return
-        wait = await self._attempt()
+        """One attempt and the wait for the next. A full disk or a locked database is waited out."""
+        try:
+            wait = await self._once()
+        except (StoreFull, StoreBusy) as error:
+            log.error("store_failed", shop=self.name, loop="start", error=str(error))
+            wait = STORE_PAUSE_US / 1e6
         until = None if wait is None else self.hub.clock.now_us() + int(wait * 1e6)
         await self.hub.clock.wait(until, self.command)
+
+    async def _once(self) -> float | None:
+        """Stand while paused, else run the shop. Returns seconds until the next time; None to wait for a person."""
+        if not self.paused:
+            return await self._attempt()
+        await self._stand(Status.PAUSED, "paused by a person")
+        self.settled.set()
+        return None
 
     async def _attempt(self) -> float | None:
         """Build, check and run the shop once. Returns seconds until the next attempt; None to wait for a person."""

@@ -82,7 +82,7 @@ class RoughShop(MemoryShop):
             return await self._told(operation, answer)
         if self.nature.rng.random() >= self.nature.late_share:
             return await super().serve(operation, self._as_sent(answer), effect=True)
-        self.calls[operation] += 1
+        self.called(operation)
         await self.clock.sleep(self.round_trip_seconds / 2)
         self._admit(operation)
         seconds = self.nature.rng.uniform(0.1, DEAD_AFTER_SECONDS * 0.9)

@@ -42,7 +42,7 @@ class InProcess(Transports):
     def http(self, shop: str) -> httpx.AsyncBaseTransport | None:
         emulator = self.emulators.get(shop)
         if isinstance(emulator, HttpEmulator):
-            return EmulatorTransport(emulator.app)
+            return EmulatorTransport(emulator.app, emulator.told_time)
         return httpx.MockTransport(lambda request: httpx.Response(404))
 
     def files(self, shop: str) -> FilesOpener:
@@ -57,11 +57,12 @@ def no_files(address: FilesAddress) -> RemoteFiles:
 
 @dataclass(slots=True)
 class Part:
-    """One shop on the stage: its emulator, its channel's slug, and overrides of its shop file."""
+    """One shop on the stage: its emulator, its channel's slug, and overrides of its shop file and its own table."""
 
     emulator: Emulator
     channel: str = "memory"
     settings: Mapping[str, Any] = field(default_factory=dict)
+    table: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -112,7 +113,8 @@ def _shops(parts: Mapping[str, Part]) -> Sequence[ShopConfig]:
         values = {"name": name, "channel": part.channel, "writes": "on", **part.settings}
         if isinstance(part.emulator, HttpEmulator):
             values.setdefault("base_url", "http://emulator")
-        found.append(ShopConfig(ShopSettings(**values), part.emulator.settings(), Path(f"{name}.toml"), ""))
+        table = {**part.emulator.settings(), **part.table}
+        found.append(ShopConfig(ShopSettings(**values), table, Path(f"{name}.toml"), ""))
     return found
 
 

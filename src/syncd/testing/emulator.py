@@ -6,11 +6,14 @@ calls not confirmed is a `Quirk` with all its settings, so that tests can run th
 
 from __future__ import annotations
 
+import asyncio
 import math
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from email.utils import format_datetime
 from enum import StrEnum
 from typing import ClassVar
 
@@ -22,7 +25,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from syncd.clock import Clock
-from syncd.testing.world import Market, World
+from syncd.testing.world import Market, Sent, World
 
 
 class FaultKind(StrEnum):
@@ -35,6 +38,7 @@ class FaultKind(StrEnum):
     GARBAGE = "garbage"  # 200 with an HTML page, no effect
     GARBAGE_AFTER = "garbage_after"  # effect applied, answer is an HTML page
     CUT_OFF = "cut_off"  # effect applied, body ends in the middle
+    LATE = "late"  # connection dropped at once; what it asked for is done `seconds` later
 
 
 @dataclass(slots=True)
@@ -127,10 +131,16 @@ class Emulator(ABC):
         self.calls: Counter[str] = Counter()
         self.key_works = True
         self.maintenance = False
+        self.told: Callable[[str], None] = _nobody
 
     @abstractmethod
     def settings(self) -> dict[str, object]:
         """The channel's own table for a shop file that talks to this emulator; secrets as SecretStr."""
+
+    def called(self, operation: str) -> None:
+        """Count a call that reached the mall, and tell who watches."""
+        self.calls[operation] += 1
+        self.told(operation)
 
     def settle(self) -> None:  # noqa: B027  # most malls apply at once
         """Do the mall's own background work that is due by now (import of uploaded files)."""
@@ -148,6 +158,7 @@ class HttpEmulator(Emulator):
         self, world: World, market: Market, clock: Clock, *, round_trip_seconds: float = 0.0, **quirks: str
     ) -> None:
         super().__init__(world, market, clock, round_trip_seconds=round_trip_seconds, **quirks)
+        self._under_way: set[asyncio.Future[None]] = set()
         self.app: ASGIApp = Starlette(routes=self.routes())
 
     @abstractmethod
@@ -157,6 +168,10 @@ class HttpEmulator(Emulator):
     @abstractmethod
     def throttled(self, operation: str, wait_seconds: float) -> Response:
         """The channel's answer to a call beyond its rate."""
+
+    def told_time(self) -> datetime:
+        """The mall's own clock."""
+        return self.world.now() + self.market.skew
 
     def unauthorized(self, request: Request) -> Response | None:
         """The channel's answer to a bad key, or None when the key holds."""
@@ -170,11 +185,12 @@ class HttpEmulator(Emulator):
         """Wrap a handler: round trip, faults, key, rate; then the channel's own answer."""
 
         async def run(request: Request) -> Response:
-            self.calls[name] += 1
+            self.called(name)
+            fault = self.faults.take(name)
+            sent = None if fault is None else self.market.sent_now()
             if self.round_trip_seconds:
                 await self.clock.sleep(self.round_trip_seconds / 2)
-            fault = self.faults.take(name)
-            answer = await self._before(name, request, fault) or await handler(request)
+            answer = await self._before(name, request, fault, handler) or await self._do(request, handler, sent)
             answer = self._after(answer, fault)
             if self.round_trip_seconds:
                 await self.clock.sleep(self.round_trip_seconds / 2)
@@ -182,7 +198,30 @@ class HttpEmulator(Emulator):
 
         return run
 
-    async def _before(self, name: str, request: Request, fault: Fault | None) -> Response | None:
+    async def _do(self, request: Request, handler: Handler, sent: Sent | None) -> Response:
+        """The channel's own answer. A call held up on its way is judged by what was read before it was sent."""
+        if sent is None:
+            return await handler(request)
+        await request.body()  # no await may come between here and the effect
+        held_up = self.world.now() - sent[0] > timedelta(seconds=self.round_trip_seconds)
+        self.market.sent = sent if held_up else None
+        try:
+            return await handler(request)
+        finally:
+            self.market.sent = None
+
+    async def _later(self, request: Request, handler: Handler, sent: Sent, seconds: float) -> None:
+        await self.clock.sleep(seconds)
+        if self.unauthorized(request) is None and not self.maintenance:
+            await self._do(request, handler, sent)
+
+    async def _before(self, name: str, request: Request, fault: Fault | None, handler: Handler) -> Response | None:
+        if fault is not None and fault.kind is FaultKind.LATE:
+            await request.body()
+            task = asyncio.ensure_future(self._later(request, handler, self.market.sent_now(), fault.seconds))
+            self._under_way.add(task)
+            task.add_done_callback(self._under_way.discard)
+            raise ConnectionLost
         if fault is not None:
             if fault.kind is FaultKind.LATENCY:
                 await self.clock.sleep(fault.seconds)
@@ -220,21 +259,32 @@ class HttpEmulator(Emulator):
         return answer
 
 
+def _nobody(operation: str) -> None:
+    """Nobody watches."""
+
+
 def _page() -> Response:
     return Response("<html><body>Only a moment, please</body></html>", 200, media_type="text/html")
 
 
 class EmulatorTransport(httpx.AsyncBaseTransport):
-    """An httpx transport straight into an emulator, no socket; a lost connection is a ReadError."""
+    """An httpx transport straight into an emulator, no socket; a lost connection is a ReadError.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Every answer bears the mall's own time, as a web server's does; `now` gives it.
+    """
+
+    def __init__(self, app: ASGIApp, now: Callable[[], datetime] | None = None) -> None:
         self._inner = httpx.ASGITransport(app=app)
+        self._now = now
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         try:
-            return await self._inner.handle_async_request(request)
+            answer = await self._inner.handle_async_request(request)
         except ConnectionLost:
             raise httpx.ReadError("connection lost", request=request) from None
+        if self._now is not None:
+            answer.headers["date"] = format_datetime(self._now(), usegmt=True)
+        return answer
 
 
 def on_sockets(app: ASGIApp) -> ASGIApp:

@@ -194,7 +194,7 @@ class MemoryFiles(RemoteFiles):
     async def _call(self, operation: str, path: str, work: Callable[[], T], *, effect: bool) -> T:
         lost = InDoubt if effect else Unavailable
         emulator = self._emulator
-        emulator.calls[operation] += 1
+        emulator.called(operation)
         fault = emulator.faults.take(operation)
         try:
             with emulator.clock.limit(self._address.timeout_seconds):

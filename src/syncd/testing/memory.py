@@ -105,7 +105,7 @@ class MemoryShop(Emulator):
 
     async def serve(self, operation: str, answer: Callable[[], T], *, effect: bool = False) -> T:
         """One call as the network and the mall treat it: round trip, faults, key, rate, then the answer."""
-        self.calls[operation] += 1
+        self.called(operation)
         if self.round_trip_seconds:
             await self.clock.sleep(self.round_trip_seconds / 2)
         fault = self.faults.take(operation)

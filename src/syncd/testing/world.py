@@ -10,73 +10,28 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from syncd.sdk.channel import Form, Reason
+from syncd.testing.blame import Blame, Blames
+from syncd.testing.truth import Refusal as Refusal
+from syncd.testing.truth import TruthLine as TruthLine
+from syncd.testing.truth import TruthListing as TruthListing
+from syncd.testing.truth import TruthOrder as TruthOrder
 
 READ_IS_FRESH = timedelta(seconds=2)
-
-
-class Refusal(Exception):
-    """The mall refuses one row of a write."""
-
-    def __init__(self, reason: Reason, message: str = "") -> None:
-        super().__init__(message or reason.value)
-        self.reason = reason
-
-
-@dataclass(slots=True)
-class TruthListing:
-    """One listing as the mall has it. `shown` is the number on the page; `counted` False sells without end."""
-
-    key: str
-    sku: str
-    pack: int = 1
-    shown: int = 0
-    counted: bool = True
-    exists: bool = True
-    updated_at: datetime | None = None
-    read_at: datetime | None = None  # begin of the last stock read that included it
-
-
-@dataclass(slots=True)
-class TruthLine:
-    """One line of an order as the mall has it, in units of the listing."""
-
-    line: str
-    listing: str
-    ordered: int
-    cancelled: int = 0
-    shipped: int = 0
-    returned: int = 0
-    restocked: int = 0
-
-    @property
-    def held(self) -> int:
-        return self.ordered - self.cancelled - self.shipped
-
-
-@dataclass(slots=True)
-class TruthOrder:
-    """One accepted order. `visible_at` is when the order feed first shows it, `delivered_at` when we got it.
-
-    `parcels` are the tracking numbers of what was reported as shipped, each as often as it was reported.
-    """
-
-    number: str
-    lines: list[TruthLine]
-    placed_at: datetime
-    visible_at: datetime
-    updated_at: datetime
-    cancelled_at: datetime | None = None
-    delivered_at: datetime | None = None
-    parcels: list[str] = field(default_factory=list)
-    extra: dict[str, object] = field(default_factory=dict)
+Sent = tuple[datetime, Mapping[str, datetime | None]]
+"""When a write left the daemon, and which read of each listing came before that."""
 
 
 class Market:
-    """One account on one mall: listings, orders, and the mall's own way of counting."""
+    """One account on one mall: listings, orders, and the mall's own way of counting.
+
+    `skew` is how far its clock is ahead of ours: it stamps orders by it. `visible_after` draws how long one order
+    takes to show; without it each takes `visibility`, the bound. `oversells_for` makes it a mall that sells below
+    zero by itself: a checkout begun so shortly before a listing sold out settles too, and the page goes on to show 0.
+    `sent` is set by an emulator while it applies a write that was held up on its way.
+    """
 
     def __init__(
         self, world: World, name: str, *, visibility: timedelta, restocks_on_cancel: bool, floor: int = 0
@@ -86,6 +41,10 @@ class Market:
         self.visibility = visibility
         self.restocks_on_cancel = restocks_on_cancel
         self.floor = floor
+        self.skew = timedelta()
+        self.visible_after: Callable[[], timedelta] | None = None
+        self.oversells_for = timedelta()
+        self.sent: Sent | None = None
         self.listings: dict[str, TruthListing] = {}
         self.orders: dict[str, TruthOrder] = {}
         self.orders_read_at: datetime | None = None  # begin of the last whole order read
@@ -104,28 +63,44 @@ class Market:
 
     def buy(self, lines: Mapping[str, int], *, number: str | None = None) -> TruthOrder | None:
         """A buyer's order; None when a listing shows too little. Takes the mall's own number down."""
-        for key, units in lines.items():
-            listing = self.listings[key]
-            if listing.counted and listing.shown < units:
-                self.tally["refused_buyers"] += 1
-                return None
         now = self.world.now()
+        if not all(self._sells(self.listings[key], units, now) for key, units in lines.items()):
+            self.tally["refused_buyers"] += 1
+            return None
         if number is None:
             number = f"{self.name}-{self.next_number:07d}"
         self.next_number += 1
         truth_lines = [TruthLine(str(i + 1), key, units) for i, (key, units) in enumerate(lines.items())]
-        order = TruthOrder(number, truth_lines, now, now + self.visibility, now)
+        delay = self.visibility if self.visible_after is None else self.visible_after()
+        order = TruthOrder(number, truth_lines, now + self.skew, now + delay, now + self.skew)
+        order.late = delay > self.visibility
         for line in truth_lines:
-            listing = self.listings[line.listing]
-            if listing.counted:
-                listing.shown -= line.ordered
-                listing.updated_at = now
+            self._take_down(self.listings[line.listing], line.ordered, now)
+            if order.late:
+                self.world.broke(self.listings[line.listing], line.ordered, Blame.LATE)
         self.orders[number] = order
         self.tally["orders_placed"] += 1
         self.world.note_sale(self, order)
         for watcher in self.watchers:
             watcher(number)
         return order
+
+    def _sells(self, listing: TruthListing, units: int, now: datetime) -> bool:
+        """Whether a checkout of so many units settles."""
+        if not listing.counted or listing.shown >= units:
+            return True
+        return listing.sold_out_at is not None and now - listing.sold_out_at <= self.oversells_for
+
+    def _take_down(self, listing: TruthListing, units: int, now: datetime) -> None:
+        if not listing.counted:
+            return
+        beyond = units - max(0, listing.shown)
+        if beyond > 0:
+            self.world.broke(listing, beyond, Blame.CHANNEL)
+        elif beyond == 0:
+            listing.sold_out_at = now
+        listing.shown -= min(units, max(0, listing.shown))
+        listing.updated_at = now
 
     def cancel(self, number: str, units: Mapping[str, int] | None = None) -> None:
         """Cancel an unshipped order, or so many units of its lines (line -> units)."""
@@ -136,7 +111,7 @@ class Market:
             line.cancelled += taken
             self._put_back(line, taken if self.restocks_on_cancel else 0, now)
         if all(line.held == 0 and not line.shipped for line in order.lines):
-            order.cancelled_at = now
+            order.cancelled_at = now + self.skew
         self._changed(order, now)
 
     def ship(self, number: str, units: Mapping[str, int] | None = None, *, tracking: str = "") -> None:
@@ -160,8 +135,11 @@ class Market:
 
     def hand_edit(self, key: str, shown: int) -> None:
         """Staff types a number into the mall's back office."""
-        self.listings[key].shown = shown
-        self.listings[key].updated_at = self.world.now()
+        listing = self.listings[key]
+        if shown > listing.shown:
+            self.world.broke(listing, shown - listing.shown, Blame.HAND)
+        listing.shown = shown
+        listing.updated_at = self.world.now()
 
     def _put_back(self, line: TruthLine, units: int, now: datetime) -> None:
         listing = self.listings[line.listing]
@@ -171,7 +149,7 @@ class Market:
             listing.updated_at = now
 
     def _changed(self, order: TruthOrder, now: datetime) -> None:
-        order.updated_at = max(now, order.updated_at + timedelta(microseconds=1))
+        order.updated_at = max(now + self.skew, order.updated_at + timedelta(microseconds=1))
         self.world.note_change(self, order)
         for watcher in self.watchers:
             watcher(order.number)
@@ -195,6 +173,12 @@ class Market:
     def read_orders_began(self, began: datetime) -> None:
         """A read that shows all orders visible at `began` is being answered."""
         self.orders_read_at = began
+
+    def sent_now(self) -> Sent:
+        """This moment, and which read of each listing came before it."""
+        now, whole = self.world.now(), self.orders_read_at
+        fresh = whole is not None and now - whole <= READ_IS_FRESH
+        return now, {key: whole if fresh else one.read_at for key, one in self.listings.items()}
 
     def shows(self, key: str, began: datetime | None = None) -> TruthListing | None:
         """What a stock read returns for a listing; None where the mall does not know it."""
@@ -235,6 +219,8 @@ class Market:
         listing.shown = after
         listing.updated_at = self.world.now()
         self.tally["rows_written"] += 1
+        if sent_at is None and self.sent is not None:
+            sent_at, sent_after_read = self.sent[0], self.sent[1].get(key)
         sent = None if sent_at is None else (sent_at, sent_after_read)
         self.world.judge_write(self, listing, form, before, expected, sent)
         return after
@@ -252,6 +238,7 @@ class World:
         self.held_back: Counter[str] = Counter()
         self.tally: Counter[str] = Counter()
         self.stale: list[str] = []
+        self.blames = Blames()
         self.sold_out_at: dict[str, tuple[str, TruthOrder]] = {}
         self._taken: Counter[str] = Counter()
         self._counted: dict[tuple[str, str], Counter[str]] = {}
@@ -278,6 +265,13 @@ class World:
     def receive(self, sku: str, pieces: int) -> None:
         """Goods arrive (or, negative, are found missing). Tell the daemon yourself."""
         self.on_hand[sku] += pieces
+        if pieces < 0:
+            self.blames.broke(sku, -pieces, Blame.MISSING, self.now())
+
+    def broke(self, listing: TruthListing, units: int, blame: Blame) -> None:
+        """Somebody else broke a condition of the guarantee by so many units of a listing."""
+        for sku, pieces in self.pieces(listing.sku, units * listing.pack).items():
+            self.blames.broke(sku, pieces, blame, self.now())
 
     def bundle(self, sku: str, parts: Mapping[str, int]) -> None:
         """Say what a bundle is made of."""
@@ -323,9 +317,16 @@ class World:
             self._orders_of.setdefault(sku, []).append((market, order))
             free = self.on_hand.get(sku, 0) - self._taken[sku]
             self._taken[sku] += pieces
-            self.tally["oversold"] += max(0, min(pieces, pieces - free))
+            self._oversold(sku, min(pieces, pieces - free))
             if 0 < free <= pieces:
                 self.sold_out_at[sku] = (market.name, order)
+
+    def _oversold(self, sku: str, pieces: int) -> None:
+        """Count pieces sold that are not there, and whose fault they are."""
+        if pieces > 0:
+            self.tally["oversold"] += pieces
+            for blame, count in self.blames.of(sku, pieces, self.now()).items():
+                self.tally[f"oversold_by_{blame}"] += count
 
     def note_change(self, market: Market, order: TruthOrder) -> None:
         """Count a changed order anew."""
@@ -368,7 +369,7 @@ class World:
         orders_at = market.orders_read_at if sent is None and market.orders_read_at in reads else began
 
         def seen(other: Market, order: TruthOrder) -> bool:
-            if other is market:  # a sale of another listing shows in no stock read of this one
+            if other is market and not order.late:  # a sale of another listing shows in no stock read of this one
                 own = all(line.listing == listing.key for line in order.lines)
                 return order.visible_at <= (began if own else orders_at or began)
             return order.delivered_at is not None and order.delivered_at <= known

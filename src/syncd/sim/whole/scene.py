@@ -1,0 +1,74 @@
+"""What a seed contains: which malls, how much demand, how much trouble. Drawn by the seed, or given by a test."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from random import Random
+
+from syncd.sim.rough import KINDS as ROUGH
+
+REAL = ("rakuten", "shopify", "files")
+DENSE_SECONDS = 25.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What a play may contain. Intervals are means; infinity means never.
+
+    `malls` are kinds of `malls.py`; of one kind there may be several shops. `trouble_seconds` is between two faults,
+    `upheaval_seconds` between two deaths of the daemon, `staff_seconds` between two acts of staff. `policies` says by
+    SKU how it is kept from being oversold, where that is not the default.
+    """
+
+    seconds: float
+    malls: tuple[str, ...]
+    skus: int = 30
+    orders_a_second: float = 0.3
+    flash_seconds: float = 600.0
+    trouble_seconds: float = math.inf
+    upheaval_seconds: float = math.inf
+    staff_seconds: float = 60.0
+    batch_seconds: float = 30.0
+    sweep_seconds: float = 60.0
+    hands: bool = True
+    oversells: bool = False
+    policies: Mapping[str, str] = field(default_factory=dict)
+
+
+def scene_of(seed: int, seconds: float) -> Scene:
+    """The scene of a seed: three to six malls, at least two of them real, with more or less trouble."""
+    rng = Random(f"scene {seed}")  # noqa: S311  # a play must repeat
+    real = rng.sample(REAL, rng.choice([2, 2, 3]))
+    more = rng.choices([*REAL, *ROUGH], k=rng.choice([1, 2, 3]))
+    return Scene(
+        seconds=seconds,
+        malls=(*real, *more),
+        skus=rng.choice([12, 30, 60]),
+        orders_a_second=rng.choice([0.1, 0.2, 0.4]),
+        flash_seconds=rng.choice([300.0, 900.0]),
+        trouble_seconds=rng.choice([15.0, 40.0, 120.0]),
+        upheaval_seconds=rng.choice([150.0, 400.0, 1200.0]),
+        staff_seconds=rng.choice([20.0, 60.0]),
+        batch_seconds=rng.choice([15.0, 60.0, 180.0]),
+        hands=rng.random() < 0.7,
+        oversells=rng.random() < 0.3,
+    )
+
+
+def dense(seconds: float = DENSE_SECONDS, malls: tuple[str, ...] = (), seed: int = 1) -> Scene:
+    """A short scene of rough malls in which as much happens as in hours of trade."""
+    rng = Random(f"dense {seed}")  # noqa: S311  # a play must repeat
+    return Scene(
+        seconds=seconds,
+        malls=malls or tuple(rng.sample(sorted(ROUGH), 4)),
+        skus=8,
+        orders_a_second=1.6,
+        flash_seconds=20.0,
+        trouble_seconds=2.5,
+        upheaval_seconds=12.0,
+        staff_seconds=3.0,
+        batch_seconds=5.0,
+        sweep_seconds=30.0,
+    )
