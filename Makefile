@@ -32,7 +32,7 @@ test: $(READY) ## run the tests (ARGS='tests/config -x' for some)
 test-real: $(READY) ## run the tests that talk to a real server process
 	@$(BIN)/python -m pytest -m real $(ARGS)
 
-test-long: $(READY) ## run the long plays of the whole daemon in virtual time
+test-long: $(READY) ## run the dense plays of the whole daemon in virtual time
 	@$(BIN)/python -m pytest -m long $(ARGS)
 
 lint: $(READY) ## check style, types and import directions

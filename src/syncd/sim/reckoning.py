@@ -1,4 +1,4 @@
-"""The daemon's books against the world's truth: nothing lost, nothing doubled, sums that agree, nothing left open."""
+"""The daemon's books against the truth of a trial: nothing lost, nothing doubled, sums that agree."""
 
 from __future__ import annotations
 
@@ -15,11 +15,6 @@ LINES = text(
 )
 BALANCES = text("SELECT s.code, s.id, b.on_hand, b.ordered, b.allocated FROM balance b JOIN sku s ON s.id = b.sku_id")
 ENTRIES = text("SELECT sku_id, SUM(on_hand), SUM(ordered), SUM(allocated) FROM entry GROUP BY sku_id")
-UNSETTLED = text(
-    "SELECT s.name, l.key, l.target, l.believed, l.unread, l.doubt_us, l.verify FROM listing l"
-    " JOIN shop s ON s.id = l.shop_id WHERE l.believed IS NOT l.target OR l.doubt_us IS NOT NULL"
-)
-LIVE = text("SELECT s.name, i.key, i.state FROM intent i JOIN shop s ON s.id = i.shop_id WHERE i.state <> 'done'")
 
 
 def books(conn: Connection, world: World, opened: Mapping[str, int]) -> list[str]:
@@ -61,9 +56,3 @@ def _sums(conn: Connection, world: World, opened: Mapping[str, int]) -> list[str
         if free != world.on_hand[code] - taken[code]:
             wrong.append(f"{code}: free {free}, truth {world.on_hand[code] - taken[code]}")
     return wrong
-
-
-def settled_listings(conn: Connection) -> list[str]:
-    """Listings that are not believed to show their target, doubts, and calls that are not done."""
-    open_rows = [f"not settled: {tuple(row)}" for row in conn.execute(UNSETTLED)]
-    return open_rows + [f"open call: {tuple(row)}" for row in conn.execute(LIVE)]

@@ -1,6 +1,6 @@
 """Malls as bad as they may be: coarse and skewed stamps, writes that land long after we gave them up.
 
-Memory shops with what `nemesis.py` needs beside scripted faults. Each kind stands for a write form or a feed.
+Memory shops with what the plays of `whole` need beside scripted faults. Each kind stands for a write form or a feed.
 """
 
 from __future__ import annotations
