@@ -8,6 +8,7 @@ the SKU, until every shop has been told, are his.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -39,11 +40,17 @@ class Blames:
     lasts: timedelta = timedelta(hours=1)
     faults: dict[str, list[Fault]] = field(default_factory=dict)
     broken: Counter[Blame] = field(default_factory=Counter)
+    ever: dict[str, set[Blame]] = field(default_factory=dict)
 
     def broke(self, sku: str, pieces: int, blame: Blame, now: datetime) -> None:
         """A condition was broken by so many pieces."""
         self.faults.setdefault(sku, []).append(Fault(now, blame, pieces))
         self.broken[blame] += pieces
+        self.ever.setdefault(sku, set()).add(blame)
+
+    def broken_by(self, sku: str, blames: Collection[Blame]) -> bool:
+        """Whether one of these ever broke a condition for a SKU."""
+        return not self.ever.get(sku, set()).isdisjoint(blames)
 
     def of(self, sku: str, pieces: int, now: datetime) -> Counter[Blame]:
         """Whose so many oversold pieces are, oldest fault first; what nobody else broke is ours."""

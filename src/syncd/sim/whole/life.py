@@ -24,6 +24,7 @@ from syncd.sim.whole.malls import Mall
 from syncd.sim.whole.trace import Trace
 from syncd.store.backup import backup
 from syncd.store.engine import Store, StoreClosed, StoreFull, StoreRefused
+from syncd.store.vault import Vault
 from syncd.testing.world import World
 from syncd_files.emulator import ORDERS, ORDERS_DONE, FilesEmulator
 
@@ -51,6 +52,7 @@ class Life:
     crash_at: tuple[str, int] | None = None
     crashes: int = 0
     findings: list[str] = field(default_factory=list)
+    vault: Vault = field(default_factory=Vault.passing)
     _undone: dict[str, set[str]] = field(default_factory=dict)
     _by_hand: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -81,7 +83,7 @@ class Life:
         parts = {name: mall.part for name, mall in self.malls.items()}
         self.stage = await Stage.open(
             self.world, parts, self.clock, store=store, seed=self.rng.getrandbits(32), channels=CHANNELS,
-            settings=self.settings, fill=first,
+            settings=self.settings, fill=first, vault=self.vault,
         )  # fmt: skip
         self.crash_at = crash_at
         self.running = asyncio.get_running_loop().create_task(self.stage.daemon.run(signals=False))

@@ -14,6 +14,7 @@ from typing import Any
 
 from syncd.sim.loop import VirtualClock, run_virtual
 from syncd.sim.outcome import Broken, Layer, Outcome
+from syncd.sim.whole.bounds import underestimated
 from syncd.sim.whole.checks import Books, Judge
 from syncd.sim.whole.goods import stock_goods
 from syncd.sim.whole.life import Life
@@ -71,6 +72,7 @@ class Play:
     broken: list[Broken] = field(default_factory=list)
     books: Books = field(default_factory=Books)
     _looked: float = 0.0
+    _bounded: float = 0.0
 
     @classmethod
     def furnished(cls, seed: int, scene: Scene, clock: VirtualClock, folder: Path, leaks: list[str]) -> Play:
@@ -151,6 +153,9 @@ class Play:
         """What must hold after every event, and now and then what the store must hold."""
         self.broken += self.judge.at_once()
         self.broken += [Broken(what=f"a secret in the log: {leak}") for leak in self.leaks]
+        if self.clock.monotonic() - self._bounded >= self.scene.bounds_seconds and self.life.alive:
+            self._bounded = self.clock.monotonic()
+            self.broken += await self.life.read(lambda conn: underestimated(conn, self.world, self.malls))
         if self.clock.monotonic() - self._looked >= BOOKS_SECONDS and self.life.alive:
             self._looked = self.clock.monotonic()
             self.broken += self.judge.rates()

@@ -18,8 +18,9 @@ class Scene:
     """What a play may contain. Intervals are means; infinity means never.
 
     `malls` are kinds of `malls.py`; of one kind there may be several shops. `trouble_seconds` is between two faults,
-    `upheaval_seconds` between two deaths of the daemon, `staff_seconds` between two acts of staff. `policies` says by
-    SKU how it is kept from being oversold, where that is not the default.
+    `upheaval_seconds` between two deaths of the daemon, `staff_seconds` between two acts of staff, `bounds_seconds`
+    between two looks at every bound. `policies` says by SKU how it is kept from being oversold, where that is not the
+    default.
     """
 
     seconds: float
@@ -32,6 +33,7 @@ class Scene:
     staff_seconds: float = 60.0
     batch_seconds: float = 30.0
     sweep_seconds: float = 60.0
+    bounds_seconds: float = 30.0
     hands: bool = True
     oversells: bool = False
     policies: Mapping[str, str] = field(default_factory=dict)
@@ -71,4 +73,5 @@ def dense(seconds: float = DENSE_SECONDS, malls: tuple[str, ...] = (), seed: int
         staff_seconds=3.0,
         batch_seconds=5.0,
         sweep_seconds=30.0,
+        bounds_seconds=0.0,
     )
