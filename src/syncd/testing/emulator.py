@@ -131,7 +131,7 @@ class Emulator(ABC):
         self.calls: Counter[str] = Counter()
         self.key_works = True
         self.maintenance = False
-        self.told: Callable[[str], None] = _nobody
+        self.on_call: Callable[[str], None] = _nobody
 
     @abstractmethod
     def settings(self) -> dict[str, object]:
@@ -140,7 +140,7 @@ class Emulator(ABC):
     def called(self, operation: str) -> None:
         """Count a call that reached the mall, and tell who watches."""
         self.calls[operation] += 1
-        self.told(operation)
+        self.on_call(operation)
 
     def settle(self) -> None:  # noqa: B027  # most malls apply at once
         """Do the mall's own background work that is due by now (import of uploaded files)."""

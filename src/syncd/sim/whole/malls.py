@@ -84,7 +84,7 @@ def furnish(on: Backdrop) -> dict[str, Mall]:
             listing.shown = on.world.should_show(listing)
         if on.scene.oversells and number == 0:
             mall.market.oversells_for = timedelta(seconds=RACE_SECONDS)
-        mall.emulator.told = lambda operation, name=name: on.trace(f"{name} {operation}")  # type: ignore[misc]
+        mall.emulator.on_call = lambda operation, name=name: on.trace(f"{name} {operation}")  # type: ignore[misc]
     return malls
 
 
