@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from syncd.model import OrderState
-from syncd.sdk.channel import Problem, ShopContext
+from syncd.sdk.channel import ListingInfo, Problem, ShopContext
 from syncd.sdk.errors import (
     BrokenAnswer,
     CallRefused,
@@ -31,9 +31,11 @@ from syncd_rakuten.wire import (
     StockRecord,
     complaints_of,
     expiry_of,
+    lead_times_of,
+    listings_of_item,
+    records_in,
     stock_query,
     stock_records,
-    variant_keys,
 )
 
 ADDRESS = "https://api.rms.rakuten.co.jp"
@@ -42,6 +44,7 @@ INVENTORIES = "/es/2.0/inventories"
 KEY_REFUSED = frozenset({"ES01-01", "GA0001"})
 GATEWAY_REFUSED = "ES04-01"
 CONTENT_TYPE_REFUSED = "ES04-03"
+TOO_MANY = "IE0116"  # a range of more than 1000 records
 FIRST_CURSOR_MARKS = ("*", "")  # not confirmed which one starts a listing
 
 
@@ -119,6 +122,18 @@ class RakutenApi:
         answer = await self._read("bulk_get", "POST", f"{INVENTORIES}/bulk-get", body=stock_query(pairs))
         return stock_records(answer.body, pairs)
 
+    async def lead_times(self, pair: Pair) -> dict[str, Any] | None:
+        """What version 2.1 keeps of a SKU beside its number; None where it has no stock record."""
+        path = "/es/2.1/inventories/bulk-get"
+        answer = await self._read("bulk_get", "POST", path, body=stock_query([pair]))
+        return lead_times_of(answer.body, pair)
+
+    async def set_lead_times(self, pair: Pair, fields: Mapping[str, Any]) -> tuple[Complaint, ...]:
+        """Write what 2.1 keeps of a SKU, as a whole, and leave its number as it is: a change by 0."""
+        path = f"/es/2.1/inventories/manage-numbers/{pair.manage_number}/variants/{pair.variant_id}"
+        body = {"mode": "RELATIVE", "quantity": 0, **fields}
+        return await self._upsert("upsert", "PUT", path, body, relative=False)  # harmless to repeat
+
     # -- orders --------------------------------------------------------------------------------------------
 
     async def search_orders(
@@ -172,7 +187,17 @@ class RakutenApi:
         except ValueError as error:
             raise ReadRefused(f"license_expiry: {error}") from None
 
-    async def item_listings(self, manage_number: str) -> frozenset[str] | None:
+    async def stock_range(self, least: int, most: int) -> dict[str, StockRecord] | None:
+        """Every stock record whose number is in the range; None when there are more than RMS gives at once."""
+        params = {"minQuantity": str(least), "maxQuantity": str(most)}
+        answer = await self._call("bulk_get_range", "GET", f"{INVENTORIES}/bulk-get/range", params=params)
+        if any(complaint.code == TOO_MANY for complaint in answer.complaints):
+            return None
+        if answer.status != 200 or answer.complaints or not isinstance(answer.body, Mapping):
+            raise (ReadRefused if answer.complaints else BrokenAnswer)(f"bulk_get_range: {answer.text}")
+        return records_in(answer.body)
+
+    async def item_listings(self, manage_number: str) -> dict[str, ListingInfo] | None:
         """The listings that an item has now, none when there is no such item; None when RMS will not tell us."""
         path = f"/es/2.0/items/manage-numbers/{manage_number}"
         try:
@@ -180,8 +205,8 @@ class RakutenApi:
         except SignInRequired:
             return None  # ItemAPI is switched on by itself: that it is off says nothing about the stock just read
         if answer.status == 404:
-            return frozenset()
-        return variant_keys(answer.body) if answer.status == 200 else None
+            return {}
+        return listings_of_item(answer.body) if answer.status == 200 else None
 
     async def items(self, mark: str | None) -> tuple[Any, str, str]:
         """A page of items with the mark it was asked by and the next one; None asks for the first page."""

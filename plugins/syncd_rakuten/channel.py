@@ -28,24 +28,25 @@ from syncd.sdk.channel import (
 from syncd.sdk.errors import CallRefused, ChannelError, SignInRequired
 from syncd.sdk.settings import ChannelSettings, Orders, ShopSettings, Writes
 from syncd_rakuten.api import ADDRESS, RakutenApi, ReadRefused
+from syncd_rakuten.catalogue import READ_ROWS, Catalogue
 from syncd_rakuten.feed import OrderFeed
 from syncd_rakuten.polling import VISIBILITY_SECONDS
 from syncd_rakuten.settings import RakutenSettings
 from syncd_rakuten.shipping import SHIPMENT_ROWS, ShippingDesk
 from syncd_rakuten.wire import (
+    LISTING_OPTIONS,
     Pair,
     StockRecord,
     accepted_rows,
     end_of_day,
-    listings_of,
     pair_of,
     refused_rows,
     stock_rows,
+    with_options,
 )
 
 FORMS = frozenset({Form.ABSOLUTE, Form.RELATIVE_REFUSES})
 WRITE_ROWS = 400
-READ_ROWS = 1000
 BULK = WriteRoute("bulk", "bulk_upsert", FORMS, max_rows=WRITE_ROWS, dead_after_seconds=60)
 SINGLE = WriteRoute("single", "upsert", FORMS, max_rows=1, dead_after_seconds=60)
 YOUNG = timedelta(days=2)  # Rakuten drops an orphan 24 h after its last write; asked by then, it is found out
@@ -60,7 +61,7 @@ CAPABILITIES = Capabilities(
     budgets=(
         Budget("bulk_upsert", frozenset({"bulk_upsert"}), per_second=1, margin=MARGIN),
         Budget("upsert", frozenset({"upsert"}), per_second=1, margin=MARGIN),
-        Budget("bulk_get", frozenset({"bulk_get"}), per_second=5, margin=MARGIN),
+        Budget("bulk_get", frozenset({"bulk_get", "bulk_get_range"}), per_second=5, margin=MARGIN),
         Budget(
             "order_api",
             frozenset({"search_order", "get_order", "confirm_order", "update_shipping"}),
@@ -82,6 +83,7 @@ CAPABILITIES = Capabilities(
     takes_shipments=True,
     shipment_rows=SHIPMENT_ROWS,
     lists_listings=True,
+    listing_options=LISTING_OPTIONS,
     max_quantity=99_999,
     listing_case_sensitive=True,
 )
@@ -101,6 +103,7 @@ class RakutenChannel(Channel):
         self._clock = context.clock
         self._api = RakutenApi(shop.base_url or ADDRESS, settings, context)
         self._proven: set[str] = set()
+        self._catalogue = Catalogue(self._api, self.read_stock)
         self._shipping = ShippingDesk(self._api, settings)
         self._feed = OrderFeed(self._api, settings, context)
 
@@ -203,21 +206,20 @@ class RakutenChannel(Channel):
         for manage_number in list(by_item)[:PROOFS]:
             held = await self._api.item_listings(manage_number)
             if held is not None:
-                self._proven |= by_item[manage_number] & held
-                orphans |= by_item[manage_number] - held
+                self._proven |= by_item[manage_number] & held.keys()
+                orphans |= by_item[manage_number] - held.keys()
         return orphans
 
-    async def list_listings(self) -> AsyncIterator[ListingInfo]:
-        """Every SKU with its number. New and deleted items take up to 24 hours to show."""
-        mark: str | None = None
-        while True:
-            page, asked, following = await self._api.items(mark)
-            found = list(listings_of(page))
-            for first in range(0, len(found), READ_ROWS):
-                part = found[first : first + READ_ROWS]
-                shown = await self.read_stock([info.key for info in part])
-                for info in part:
-                    yield replace(info, quantity=shown.get(info.key))
-            if not following or following == asked:
-                return
-            mark = following
+    async def set_listing_options(self, listing: str, options: Mapping[str, str]) -> None:
+        """Set lead times (納期管理番号) and ship-from ids by version 2.1, which replaces all that it is not given."""
+        pair = pair_of(listing)
+        known = await self._api.lead_times(pair)
+        if known is None:
+            raise ValueError(f"{listing} has no stock record yet: write its stock first")
+        complaints = await self._api.set_lead_times(pair, with_options(known, options))
+        if complaints:
+            raise ValueError("; ".join(str(complaint) for complaint in complaints[:3]))
+
+    def list_listings(self) -> AsyncIterator[ListingInfo]:
+        """Every SKU with its number; stock records that no item has come with a problem and are not ours to write."""
+        return self._catalogue.listings()

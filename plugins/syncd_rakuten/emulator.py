@@ -1,7 +1,8 @@
 """Rakuten's RMS in memory: gateway, keys, rates and paths over the stock and the order desk.
 
 Tests may set `license_ends`, put path prefixes into `switched_off` (a function not enabled in RMS answers
-ES04-01), and script an order through its `extra`: `orderProgress`, `change_reasons`, `before_sku`, `unread`.
+ES04-01), item numbers into `too_new` (not in the search yet), and script an order through its `extra`:
+`orderProgress`, `change_reasons`, `before_sku`, `unread`, `baskets`.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class RakutenEmulator(HttpEmulator):
         "removed_line": ("gone", "flagged"),
         "restore_flag": ("item_setting", "told"),
         "expiry_format": ("local", "date", "zoned"),
+        "lead_times_after_2_0": ("kept", "cleared"),
         "confirmed_order": ("awaits_shipment", "processed_first"),
         "refusal_status": ("400", "200"),
     }
@@ -57,10 +59,12 @@ class RakutenEmulator(HttpEmulator):
     ) -> None:
         super().__init__(world, market, clock, round_trip_seconds=round_trip_seconds, **quirks)
         orders = RateJudge(per_second=1)
+        reads = RateJudge(per_second=5)
         self.rates = {
             "bulk_upsert": RateJudge(per_second=1),
             "upsert": RateJudge(per_second=1),
-            "bulk_get": RateJudge(per_second=5),
+            "bulk_get": reads,
+            "bulk_get_range": reads,
             "items_search": RateJudge(per_second=1),
             "items_get": RateJudge(per_second=5),
             "search_order": orders,
@@ -73,6 +77,7 @@ class RakutenEmulator(HttpEmulator):
         self.shipping = ShippingDesk(market, self.quirk)
         self.license_ends = clock.now() + timedelta(days=90)
         self.switched_off: set[str] = set()
+        self.too_new: set[str] = set()
 
     def began(self) -> datetime:
         """When the caller began the call being answered."""
@@ -95,8 +100,11 @@ class RakutenEmulator(HttpEmulator):
         return [
             self._route("POST", "/es/2.0/inventories/bulk-upsert", "bulk_upsert", self._bulk_upsert),
             self._route("POST", "/es/2.0/inventories/bulk-get", "bulk_get", self._bulk_get),
+            self._route("GET", "/es/2.0/inventories/bulk-get/range", "bulk_get_range", self._stock_range),
             self._route("PUT", sku, "upsert", self._upsert),
             self._route("GET", sku, "get", self._get_stock),
+            self._route("POST", "/es/2.1/inventories/bulk-get", "bulk_get", self._bulk_get_21),
+            self._route("PUT", sku.replace("2.0", "2.1"), "upsert", self._upsert_21),
             self._route("POST", "/es/2.0/order/searchOrder/", "search_order", self._search_order),
             self._route("POST", "/es/2.0/order/getOrder/", "get_order", self._get_order),
             self._route("POST", "/es/2.0/order/confirmOrder/", "confirm_order", self._confirm_order),
@@ -146,6 +154,17 @@ class RakutenEmulator(HttpEmulator):
 
     async def _bulk_get(self, request: Request) -> Response:
         return await self._with_body(request, self.stock.bulk_get)
+
+    async def _bulk_get_21(self, request: Request) -> Response:
+        return await self._with_body(request, self.stock.bulk_get_21)
+
+    async def _upsert_21(self, request: Request) -> Response:
+        manage_number, variant_id = request.path_params["manage_number"], request.path_params["variant_id"]
+        return await self._with_body(request, lambda body: self.stock.upsert_21(manage_number, variant_id, body))
+
+    async def _stock_range(self, request: Request) -> Response:
+        query = request.query_params
+        return _answer(self.stock.range(query.get("minQuantity"), query.get("maxQuantity")))
 
     async def _upsert(self, request: Request) -> Response:
         manage_number, variant_id = request.path_params["manage_number"], request.path_params["variant_id"]
@@ -204,7 +223,8 @@ class RakutenEmulator(HttpEmulator):
             return _answer((400, {"errors": [{"code": "IE0002", "message": "cursorMark is invalid."}]}))
         items: dict[str, list[TruthListing]] = {}
         for listing in self.market.listings.values():
-            items.setdefault(listing.key.split("/")[0], []).append(listing)
+            if listing.key.split("/")[0] not in self.too_new:
+                items.setdefault(listing.key.split("/")[0], []).append(listing)
         offset = 0 if mark == first else int(mark.removeprefix("mark-"))
         part = list(items)[offset : offset + hits]
         return JSONResponse(

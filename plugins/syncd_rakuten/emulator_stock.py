@@ -15,6 +15,7 @@ MOST_ROWS = 400
 MOST_PAIRS = 1000
 MOST_VARIANTS = 400
 MOST_QUANTITY = 99_999
+MOST_ID = 9
 LONG_AGO = timedelta(days=320)
 ORPHAN_LIFE = timedelta(hours=24)
 FORMS = {"ABSOLUTE": Form.ABSOLUTE, "RELATIVE": Form.RELATIVE_REFUSES}
@@ -41,6 +42,7 @@ class StockDesk:
         self.began = began
         self.orphans: dict[str, Orphan] = {}
         self.created: dict[str, datetime] = {}  # of listings younger than LONG_AGO
+        self.lead_times: dict[str, dict[str, Any]] = {}  # what 2.1 keeps beside the number
 
     # -- the calls -----------------------------------------------------------------------------------------
 
@@ -78,6 +80,26 @@ class StockDesk:
         self._apply(row)
         return 204, None
 
+    def upsert_21(self, manage_number: str, variant_id: str, body: Any) -> Result:
+        """Version 2.1: as 2.0, and what is left out of lead times and ship-from ids is deleted."""
+        fields = body if isinstance(body, Mapping) else {}
+        given = {name: fields[name] for name in ("operationLeadTime", "shipFromIds") if fields.get(name)}
+        ids = [*given.get("operationLeadTime", {}).values(), *given.get("shipFromIds", ())]
+        if not all(isinstance(one, int) and 1 <= one <= MOST_ID for one in ids):
+            return self._refused([("IE0118", "The delivery time or ship-from id does not exist.", "operationLeadTime")])
+        status, answer = self.upsert(manage_number, variant_id, body)
+        if status == 204:
+            self.lead_times[self._key(manage_number, variant_id)] = given
+        return status, answer
+
+    def bulk_get_21(self, body: Any) -> Result:
+        """Version 2.1 of bulk-get: with lead times where they are set."""
+        status, answer = self.bulk_get(body)
+        if status == 200 and answer is not None:
+            for record in answer["inventories"]:
+                record |= self.lead_times.get(self._key(record["manageNumber"], record["variantId"]), {})
+        return status, answer
+
     def bulk_get(self, body: Any) -> Result:
         """Stock records of up to 1000 pairs; pairs without one are left out."""
         pairs = body.get("inventories") if isinstance(body, Mapping) else None
@@ -87,6 +109,19 @@ class StockDesk:
             return self._refused([("IE1101", f"Size of inventories must be within {MOST_PAIRS}.", "inventories")])
         records = [self._record(str(pair.get("manageNumber")), str(pair.get("variantId"))) for pair in pairs]
         return 200, {"inventories": [record for record in records if record is not None]}
+
+    def range(self, least: str | None, most: str | None) -> Result:
+        """Stock records whose number is in a range, newest update first; more than a thousand are refused."""
+        if least is None and most is None:
+            return self._refused([("IE0105", "minQuantity or maxQuantity is mandatory.", "")])
+        low, high = int(least or 0), int(most or MOST_QUANTITY)
+        if low > high:
+            return self._refused([("IE0113", "minQuantity is over maxQuantity.", "")])
+        every = [self._record(*key.split("/")) for key in (*self.market.listings, *self.orphans)]
+        hits = [record for record in every if record is not None and low <= record["quantity"] <= high]
+        if len(hits) > MOST_PAIRS:
+            return self._refused([("IE0116", f"Over {MOST_PAIRS} hits.", "")])
+        return 200, {"inventories": sorted(hits, key=lambda record: str(record["updated"]), reverse=True)}
 
     def get(self, manage_number: str, variant_id: str) -> Result:
         """One stock record by its own path."""
@@ -186,6 +221,8 @@ class StockDesk:
 
     def _apply(self, row: Mapping[str, Any]) -> None:
         key = self._key(row["manageNumber"], row["variantId"])
+        if self.quirk["lead_times_after_2_0"] == "cleared":
+            self.lead_times.pop(key, None)
         if self._listing(key) is not None:
             self.market.write(key, FORMS[row["mode"]], row["quantity"])
             return

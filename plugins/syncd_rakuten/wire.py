@@ -207,6 +207,19 @@ class StockRecord:
     created: datetime | None = None
 
 
+def records_in(body: Any) -> dict[str, StockRecord]:
+    """Every stock record of an answer by its listing key as Rakuten spells it. Raises BrokenAnswer."""
+    try:
+        return {
+            listing_key(row["manageNumber"], row["variantId"]): StockRecord(
+                int(row["quantity"]), read_time(row["created"]) if row.get("created") else None
+            )
+            for row in body["inventories"]
+        }
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BrokenAnswer(f"bulk_get: {type(error).__name__} {error}") from None
+
+
 def stock_records(body: Any, pairs: Sequence[Pair]) -> dict[str, StockRecord]:
     """Listing -> stock record, for the pairs asked. Raises BrokenAnswer.
 
@@ -214,17 +227,49 @@ def stock_records(body: Any, pairs: Sequence[Pair]) -> dict[str, StockRecord]:
     """
     exact = {pair.listing: pair.listing for pair in pairs}
     folded = {pair.listing.lower(): pair.listing for pair in pairs}
-    records: dict[str, StockRecord] = {}
+    asked = ((exact.get(key) or folded.get(key.lower()), record) for key, record in records_in(body).items())
+    return {listing: record for listing, record in asked if listing is not None}
+
+
+# --- lead times (version 2.1) ---------------------------------------------------------------------------------
+
+LEAD_TIMES = {
+    "normal_delivery_time_id": "normalDeliveryTimeId",
+    "back_order_delivery_time_id": "backOrderDeliveryTimeId",
+}
+SHIP_FROM = "ship_from_ids"
+LISTING_OPTIONS = frozenset({*LEAD_TIMES, SHIP_FROM})
+
+
+def lead_times_of(body: Any, pair: Pair) -> dict[str, Any] | None:
+    """Lead times and ship-from ids of a SKU in a 2.1 bulk-get; None where it is not there. Raises BrokenAnswer."""
     try:
         for row in body["inventories"]:
-            key = listing_key(row["manageNumber"], row["variantId"])
-            listing = exact.get(key) or folded.get(key.lower())
-            if listing is not None:
-                created = row.get("created")
-                records[listing] = StockRecord(int(row["quantity"]), read_time(created) if created else None)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+            if listing_key(row["manageNumber"], row["variantId"]).lower() == pair.listing.lower():
+                return {name: row[name] for name in ("operationLeadTime", "shipFromIds") if row.get(name)}
+    except (KeyError, TypeError, AttributeError) as error:
         raise BrokenAnswer(f"bulk_get: {type(error).__name__} {error}") from None
-    return records
+    return None
+
+
+def with_options(fields: Mapping[str, Any], options: Mapping[str, str]) -> dict[str, Any]:
+    """What 2.1 shall keep once these options are set; an empty text takes one away. Raises ValueError."""
+    times = dict(fields.get("operationLeadTime") or {})
+    ships = list(fields.get("shipFromIds") or ())
+    for name, text in options.items():
+        if name == SHIP_FROM:
+            ships = [_id_of(name, one) for one in text.split(",")] if text else []
+        elif text:
+            times[LEAD_TIMES[name]] = _id_of(name, text)
+        else:
+            times.pop(LEAD_TIMES[name], None)
+    return {**({"operationLeadTime": times} if times else {}), **({"shipFromIds": ships} if ships else {})}
+
+
+def _id_of(name: str, text: str) -> int:
+    if not (text.strip().isascii() and text.strip().isdigit()):
+        raise ValueError(f"{name}: {text.strip()!r} should be the id that RMS gives it, a number")
+    return int(text)
 
 
 # --- listings -----------------------------------------------------------------------------------------------
@@ -244,10 +289,10 @@ def listings_of(body: Any) -> Iterator[ListingInfo]:
         raise BrokenAnswer(f"items_search: {type(error).__name__} {error}") from None
 
 
-def variant_keys(item: Any) -> frozenset[str]:
-    """The listing keys of one item as items.get gives it. Raises BrokenAnswer."""
+def listings_of_item(item: Any) -> dict[str, ListingInfo]:
+    """The SKUs of one item as items.get gives it, by listing key. Raises BrokenAnswer."""
     try:
-        return frozenset(info.key for info in _variants_of(item))
+        return {info.key: info for info in _variants_of(item)}
     except (KeyError, TypeError, AttributeError) as error:
         raise BrokenAnswer(f"items_get: {type(error).__name__} {error}") from None
 

@@ -293,6 +293,14 @@ async def test_what_a_shop_says_is_wrong_is_listed_and_alarmed_until_it_says_so_
     assert (await site.get("/alarms"))["items"] == []
 
 
+async def test_an_orphan_is_named_and_does_not_become_a_listing(site: Any) -> None:
+    site.world.markets["shop-a"].offer("ghost", "", shown=4)
+    site.told("shop-a", "ghost", problem="a stock record without an item", writable=False)
+    await site.post("/listings/fetch", {"shop": "shop-a", "preview": False})
+    assert await of_shop(site) == {}
+    assert [one["subject"] for one in (await site.get("/alarms"))["items"]] == ["ghost"]
+
+
 async def test_options_of_a_listing_are_set_at_its_shop_and_kept_in_the_audit(site: Any) -> None:
     await site.sells(mug=10)
     body = {"shop": "shop-a", "listing": "mug", "options": {"lead_time_days": "3"}}

@@ -89,6 +89,8 @@ def accepted(proposals: Sequence[Mapping[str, Any]], accept: Set[Match]) -> list
         state = None if one["state"] == ListingState.OURS else one["state"]
         if one["known"] and not maps and state is None:
             continue
+        if not one["known"] and one["problem"] and state == ListingState.SKIP:
+            continue  # no listing of ours, and something is wrong with it: an orphan stock record
         name = None if one["known"] else one["name"] or None
         code, pack = (one["sku"], one["pack"]) if maps else (None, None)
         items.append(ListingItem(one["listing"], code, pack=pack, state=state, name=name))
