@@ -78,6 +78,7 @@ VARIANTS = Document(
       sku
       barcode
       displayName
+      inventoryPolicy
       inventoryItem {
         id
         tracked

@@ -47,6 +47,7 @@ class Inventory:
         self._location = location
         self.location_active = True
         self.not_stocked: set[str] = set()
+        self.sells_on: set[str] = set()
         self.bundles: set[str] = set()
 
     # -- inventorySetQuantities ----------------------------------------------------------------------------------
@@ -161,6 +162,7 @@ class Inventory:
                 "sku": self._market.listings[key].sku,
                 "barcode": None,
                 "displayName": f"Item {key}",
+                "inventoryPolicy": "CONTINUE" if key in self.sells_on else "DENY",
                 "inventoryItem": self._item(key, variables["loc"], now, read=False),
             }
             for key in rest[:first]

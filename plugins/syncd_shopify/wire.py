@@ -259,11 +259,14 @@ def read_page(connection: Any, operation: str) -> tuple[list[Mapping[str, Any]],
 
 
 def read_variant(node: Mapping[str, Any]) -> ListingInfo:
-    """One listing of a variant. Raises BrokenAnswer where it has no inventory item."""
+    """One listing of a variant. Raises BrokenAnswer where it has no inventory item.
+
+    One that sells on at 0 (inventoryPolicy CONTINUE) keeps no stock that would stop anybody, like an untracked one.
+    """
     item = node.get("inventoryItem")
     if not isinstance(item, Mapping) or not isinstance(item.get("id"), str):
         raise BrokenAnswer("Variants: a variant without an inventory item")
-    counted = item.get("tracked") is not False
+    counted = item.get("tracked") is not False and node.get("inventoryPolicy") != "CONTINUE"
     return ListingInfo(
         key=tail(item["id"]),
         sku=str(node.get("sku") or ""),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from syncd.daemon.desk import Desk
@@ -216,3 +217,22 @@ async def test_a_paused_shop_is_told_when_it_goes_on() -> None:
         await runner.resume()
         await trial.run(10)
         assert order.parcels == ["1234"]
+
+
+@virtual
+async def test_an_old_order_is_forgotten_with_its_parcel_but_not_while_a_refusal_is_open() -> None:
+    async with Trial.of({"a": {}}, GOODS, settings={"retention": {"orders_days": 30}}) as trial:
+        [fine, refused] = await bought(trial, 2)
+        await ship(trial, (fine, "1"))
+        await trial.run(5)
+        trial.mall("a").options = trial.mall("a").options.model_copy(update={"shipment_rows": 0})
+        await ship(trial, (refused, "2"))
+        await trial.run(5)
+        trial.world.markets["a"].cancel(refused.number)
+        await trial.run(5)
+        assert await states(trial) == ["accepted", "refused"]
+        assert trial.stage is not None
+        trial.clock.set_wall(trial.clock.now() + timedelta(days=31))
+        await trial.stage.daemon.housekeeping.turn()
+        assert await trial.rows("SELECT number FROM orders") == [(refused.number,)]
+        assert await states(trial) == ["refused"]

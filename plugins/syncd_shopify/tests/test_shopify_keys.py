@@ -108,6 +108,14 @@ async def test_listings_carry_sku_and_number(shop_of: Open) -> None:
     ]
 
 
+async def test_a_variant_that_sells_on_at_zero_is_not_counted(shop_of: Open) -> None:
+    shop = shop_of()
+    shop.emulator.inventory.sells_on.add(A)
+    first, *others = await shop.run(_all(shop))
+    assert (first.counted, first.quantity) == (False, None)
+    assert all(info.counted for info in others)
+
+
 async def _all(shop: Any) -> list[Any]:
     return [info async for info in shop.channel.list_listings()]
 
