@@ -19,6 +19,7 @@ from bench.watching import RAKUTEN_LIKE, LimitedChannel, LimitedShop, Watched, f
 from syncd.clock import Clock
 from syncd.model import Lane
 from syncd.sim.loop import VirtualClock, run_virtual
+from syncd.sim.slow_store import SlowStore
 from syncd.sim.stage import Part, Stage
 from syncd.store.shops import shop_named
 from syncd.testing.emulator import Emulator, RateJudge
@@ -37,13 +38,19 @@ POINTS_SLOT_US = 120_000  # an empty bucket fills for so long until it holds the
 
 @dataclass(slots=True)
 class Scene:
-    """One mall: how to build it, its key of a number, how many rows wait, and the rate that is judged."""
+    """One mall: how to build it, its key of a number, how many rows wait, and the rate that is judged.
+
+    `transaction_seconds`: how long the store takes for each transaction, one after the other. `poll_seconds`: how often
+    the seller's orders are read.
+    """
 
     title: str
     build: Callable[[Watched, Clock], Part]
     key_of: Callable[[int], str]
     rows: int
     judge: Callable[[Emulator], RateJudge]
+    transaction_seconds: float = 0.0
+    poll_seconds: float = 0.5
 
 
 @dataclass(slots=True)
@@ -71,6 +78,10 @@ def shopify(world: Watched, clock: Clock) -> Part:
 SCENES = (
     Scene(
         "400 absolute rows at 1 call/s, reads 5/s", rakuten_like, listing_key, 24_000, lambda one: one.rates["write"]
+    ),
+    Scene(
+        "the same, 25 ms a transaction", rakuten_like, listing_key, 24_000, lambda one: one.rates["write"],
+        transaction_seconds=0.025, poll_seconds=0.31,
     ),
     Scene(
         "Shopify: compare-and-set, 100 points/s", shopify, lambda number: str(40_000_000 + number), 30_000,
@@ -103,16 +114,24 @@ def run() -> Result:
 
 
 async def _run(scene: Scene) -> Measured:
-    clock = VirtualClock()
+    return await measure(scene, await furnish(scene, VirtualClock()))
+
+
+async def furnish(scene: Scene, clock: Clock) -> Stage:
+    """The mall and its seller with all goods, the mall's rows waiting in the batch lane."""
     world = Watched(clock.now, ROUND_TRIP_SECONDS / 2)
     counts = [1] * LAST_PIECES + [TARGET] * scene.rows
-    parts = {SELLER: Part(_seller(world, clock), settings={"poll_seconds": 0.5}), MALL: scene.build(world, clock)}
+    seller = Part(_seller(world, clock), settings={"poll_seconds": scene.poll_seconds})
+    parts = {SELLER: seller, MALL: scene.build(world, clock)}
     for number, count in enumerate(counts):
         world.stock(sku_code(number), count)
         world.markets[SELLER].offer(listing_key(number), sku_code(number), shown=count)
         world.markets[MALL].offer(scene.key_of(number), sku_code(number), shown=min(SHOWN, count))
     settings = {"full_sync": {"at": ""}, "batch": {"every_seconds": 86_400}}
-    stage = await Stage.open(world, parts, clock, settings=settings, fill=False, channels={"limited": LimitedChannel})
+    store = SlowStore.open(None, clock=clock, inline=True)
+    stage = await Stage.open(
+        world, parts, clock, store=store, settings=settings, fill=False, channels={"limited": LimitedChannel}
+    )
     channels = {name: part.channel for name, part in parts.items()}
 
     def key_of(name: str, number: int) -> str:
@@ -122,8 +141,9 @@ async def _run(scene: Scene) -> Measured:
         fill(conn, channels, counts, clock.now_us(), key_of)
         _let_wait(conn, clock.now_us())
 
-    await stage.store.tx(prepare)
-    return await _measure(scene, stage, world, clock)
+    await store.tx(prepare)
+    store.each_seconds = scene.transaction_seconds
+    return stage
 
 
 def _seller(world: Watched, clock: Clock) -> MemoryShop:
@@ -144,8 +164,10 @@ def _let_wait(conn: Connection, now_us: int) -> None:
     )
 
 
-async def _measure(scene: Scene, stage: Stage, world: Watched, clock: Clock) -> Measured:
-    mall = stage.parts[MALL].emulator
+async def measure(scene: Scene, stage: Stage) -> Measured:
+    """Let the backlog go out while last pieces sell; ends the stage."""
+    mall, world, clock = stage.parts[MALL].emulator, stage.world, stage.clock
+    assert isinstance(world, Watched)
     judge = scene.judge(mall)
     async with anyio.create_task_group() as group:
         group.start_soon(lambda: stage.daemon.run(signals=False))

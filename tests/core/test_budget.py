@@ -37,6 +37,34 @@ def test_no_window_of_time_ever_holds_more_than_burst_and_rate_allow(
 
 
 @settings(max_examples=200, deadline=None)
+@given(rates, st.floats(1, 5), st.lists(st.tuples(st.floats(0.1, 1), st.floats(0, 2), st.floats(0, 2)), min_size=1))
+def test_a_call_that_leaves_late_in_its_slot_is_counted_when_it_leaves(
+    per_second: float, burst: float, calls: list[tuple[float, float, float]]
+) -> None:
+    """Each call holds its slot for a while; others, of the same cost, leave meanwhile as soon as they may."""
+    bucket, left, now = Bucket(per_second, burst), list[tuple[float, float]](), 0.0
+    for cost, pause, late in calls:
+        now = bucket.ready_at(cost, now + pause)
+        bucket.hold(cost)
+        other = bucket.ready_at(cost, now)
+        if other <= now + late:
+            other = max(now, other)
+            if bucket.ready_at(cost, other) <= other:
+                bucket.take(cost, other)
+                left.append((other, cost))
+        now += late
+        bucket.release(cost)
+        assert bucket.ready_at(cost, now) <= now + 1e-6  # the slot was kept for it
+        bucket.take(cost, now)
+        left.append((now, cost))
+    for i, (began, _) in enumerate(left):
+        used = 0.0
+        for at, cost in left[i:]:
+            used += cost
+            assert used <= burst + (at - began) * per_second + 1e-6
+
+
+@settings(max_examples=200, deadline=None)
 @given(rates, st.floats(1, 20), costs, st.floats(0.1, 12))
 def test_a_call_waits_no_longer_than_it_must(
     per_second: float, burst: float, calls: list[tuple[float, float]], cost: float

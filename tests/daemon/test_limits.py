@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from syncd.daemon.limits import Budgets, ShopLimiter, urgency
+from syncd.daemon.limits import Budgets, ShopLimiter, slot_of_call, urgency
 from syncd.model import Lane
 from syncd.sdk.channel import Budget, Scope
 from syncd.sim.loop import VirtualClock
@@ -210,3 +210,45 @@ async def test_a_rate_that_was_changed_in_the_shops_file_counts_once_the_file_is
     limiter(calls.budgets, "a", rate(0.1))
     again = limiter(calls.budgets, "a", rate(10.0, 5.0))
     assert again.seconds_each("write", 1.0) == pytest.approx(0.1)
+
+
+@virtual
+async def test_a_slot_that_is_held_is_used_by_nobody_else_and_counts_when_its_call_leaves() -> None:
+    calls = Calls()
+    one = limiter(calls.budgets, "a", rate(1.0))
+    slot = await one.reserve("write", 1.0)
+    await calls.start(one, "other", 2)
+    await calls.clock.sleep(2.5)
+    assert calls.left == []
+    token = slot_of_call.set(slot)
+    await calls.call(one, "mine")
+    slot_of_call.reset(token)
+    await calls.done()
+    assert [(name, round(at, 1)) for name, at in calls.left] == [("mine", 2.5), ("other", 3.5), ("other", 4.5)]
+
+
+@virtual
+async def test_a_slot_that_is_given_back_is_free_at_once() -> None:
+    calls = Calls()
+    one = limiter(calls.budgets, "a", rate(1.0))
+    slot = await one.reserve("write", 1.0)
+    await calls.start(one, "other")
+    await calls.clock.sleep(2.5)
+    assert slot.give_back()
+    assert not slot.give_back()
+    await calls.clock.sleep(0.001)
+    assert calls.when("other") == [2.501]
+
+
+@virtual
+async def test_who_gives_up_waiting_for_two_buckets_holds_neither() -> None:
+    calls = Calls()
+    narrow = Budget("writes", frozenset({"write"}), 0.1)
+    one = limiter(calls.budgets, "a", rate(5.0), narrow)
+    await calls.call(one, "first")
+    waiting = asyncio.get_running_loop().create_task(one.reserve("write", 1.0))
+    await calls.clock.sleep(1.0)
+    waiting.cancel()
+    await asyncio.wait({waiting})
+    await calls.call(one, "read", operation="read")
+    assert calls.when("read") == [1.0]

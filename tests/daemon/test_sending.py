@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from syncd.daemon.agenda import Agenda, Occasion
 from syncd.daemon.facts import put_shown, shown_of
-from syncd.daemon.sending import Agenda, Occasion, Settled, doubt_call, plan_call, recover, settle_call, undo_call
+from syncd.daemon.sending import Settled, doubt_call, plan_call, recover, settle_call, undo_call
 from syncd.model import ListingState
 from syncd.sdk.channel import Accepted, Form, Pending, Reason, Rejected, StockWrite, Unreported, WriteReport, WriteRoute
 from syncd.store import listings as listing_rows

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Bucket:
-    """`per_second` units refill, at most `burst` at once. Times are seconds of one monotonic clock."""
+    """`per_second` units refill, at most `burst` at once. Times are seconds of one monotonic clock.
+
+    `held` units are kept for a call that is about to leave; it counts when it leaves.
+    """
 
     per_second: float
     burst: float
@@ -19,6 +22,7 @@ class Bucket:
     level: float = -1.0
     at: float = 0.0
     blocked_until: float = -math.inf
+    held: float = 0.0
 
     def __post_init__(self) -> None:
         if self.level < 0:
@@ -37,7 +41,7 @@ class Bucket:
     def ready_at(self, cost: float, now: float) -> float:
         """The earliest time a call of that cost may leave; a cost above the bucket waits for a full one."""
         self._refill(now)
-        missing = min(cost, self.burst) - self.level
+        missing = min(cost, self.burst) + self.held - self.level
         free = now if missing <= 1e-9 else now + missing / self.rate
         return max(free, self.blocked_until)
 
@@ -45,6 +49,18 @@ class Bucket:
         """Count a call that leaves now."""
         self._refill(now)
         self.level -= cost
+
+    def left(self, now: float) -> float:
+        """Units in the bucket now; negative while a call that was larger than it is paid off."""
+        self._refill(now)
+        return self.level
+
+    def hold(self, cost: float) -> None:
+        """Keep room for a call; nobody else may use it until `release`."""
+        self.held += cost
+
+    def release(self, cost: float) -> None:
+        self.held = max(0.0, self.held - cost)
 
     def feed(self, available: float | None, now: float, per_second: float | None, burst: float | None) -> None:
         """Believe the shop about what is left, but never more than we count ourselves while calls are out."""

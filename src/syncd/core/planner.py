@@ -18,7 +18,9 @@ from syncd.model import Balance, Lane
 from syncd.sdk.channel import Form, StockWrite
 
 READ_IS_FRESH_US = 1_500_000
-"""Longest from the begin of a read to the write it allows: under the 2 s of promise 4."""
+"""Longest from the begin of a read to the plan of the write it allows: under the 2 s of promise 4."""
+READ_HOLDS_US = 1_900_000
+"""Longest from the begin of a read until that write leaves."""
 
 
 class Rule(StrEnum):

@@ -10,13 +10,15 @@ from functools import partial
 import structlog
 from sqlalchemy import Connection
 
-from syncd.core.planner import next_tick_us
+from syncd.core.planner import READ_HOLDS_US, next_tick_us
+from syncd.daemon.agenda import Agenda, Occasion
+from syncd.daemon.departure import Departure
 from syncd.daemon.findings import Found, take_reading
 from syncd.daemon.hub import Hub, Shop, Trouble
 from syncd.daemon.intake import Intake, note_drift
-from syncd.daemon.limits import urgency
+from syncd.daemon.limits import slot_of_call, urgency
 from syncd.daemon.running import PluginFault
-from syncd.daemon.sending import Agenda, Occasion, Settled, doubt_call, plan_call, settle_call, undo_call
+from syncd.daemon.sending import Settled, doubt_call, plan_again, plan_call, settle_call, undo_call
 from syncd.model import Lane
 from syncd.sdk.channel import Accepted, Form, Pending, Reason, Rejected, StockWrite, WriteReport, WriteRoute
 from syncd.sdk.errors import CallRefused, ChannelError, InDoubt
@@ -24,14 +26,12 @@ from syncd.store import outbox
 from syncd.store.engine import Priority, StoreBusy, StoreFull
 
 log = structlog.get_logger()
-READ_LEAD_SECONDS = 0.25
-"""A fenced call starts its reads so long before its slot."""
+LEAD_SECONDS = 0.25
+"""A fenced or rare call is prepared from so long before its slot."""
 COLLECT_SECONDS = 5.0
 REPEATS = 2
 ROWS_A_TRANSACTION = 250
 MOST_COUNTED = 20_000
-SCARCE_SECONDS = 0.2
-"""Batch rows ride in a stockout's call only where calls are this far apart; elsewhere they would only hold it up."""
 SETTLE_AGAIN_SECONDS = 2.0
 
 
@@ -55,8 +55,8 @@ class Dispatcher:
         self.shop = shop
         self.intake = intake
         self.trouble = Trouble(hub, shop, "write")
+        self.departure = Departure(hub, shop)
         self._collect_us = 0
-        self._calls = 0
 
     async def turn(self) -> int | None:
         """Make the next call if one is due. Returns when to look again."""
@@ -73,10 +73,11 @@ class Dispatcher:
                 return _earliest(_earliest(due.next_us, collect_us), tick_us)
             route = self._route(due)
             wait = shop.limiter.ready_in(route.operation, route.cost(min(sum(due.rows.values()), route.max_rows)))
-            lead = 0.0 if due.urgent or not shop.facts.reads_stock else READ_LEAD_SECONDS
+            early = self.departure.scarce(route) or (shop.facts.reads_stock and not due.urgent)
+            lead = LEAD_SECONDS if early else 0.0
             if wait > lead:
                 return now_us + int((wait - lead) * 1e6) + 1
-            return await self._call(route, due)
+            return await self._call(route, due, early=wait > 0)
         except ChannelError as error:
             await self.trouble.met(error)
             return self.trouble.until_us
@@ -105,7 +106,7 @@ class Dispatcher:
             if not due.urgent:
                 break
             try:
-                again_us = await self._call(self._route(due), due)
+                again_us = await self._call(self._route(due), due, early=False)
             except (ChannelError, PluginFault):
                 break
             if again_us > self.hub.clock.now_us():
@@ -132,49 +133,89 @@ class Dispatcher:
         rest = (calls - 1) * self.shop.limiter.seconds_each(route.operation, route.cost(route.max_rows))
         return first + rest + route.settle_seconds
 
-    async def _call(self, route: WriteRoute, due: Due) -> int:
+    async def _call(self, route: WriteRoute, due: Due, *, early: bool) -> int:
         """Plan, read what must be read, make durable, write, settle. Returns when to look again."""
-        agenda = await self._plan(route, urgent=due.urgent)
-        if agenda.intent_id is None and (agenda.need_stock or agenda.need_orders):
-            agenda = await self._read_and_plan(route, agenda)
+        if due.urgent:
+            await self.departure.near(route, due.rows[Lane.STOCKOUT])
+            agenda = await self._plan(route, urgent=True)
+        else:
+            agenda = await self._plan(route, urgent=False, early=early and self.departure.scarce(route))
+            if agenda.intent_id is None and (agenda.need_stock or agenda.need_orders):
+                agenda = await self._read_and_plan(route, agenda, sum(due.rows.values()))
+            elif agenda.later:
+                await self.departure.near(route, sum(due.rows.values()))
+                agenda = await self._plan(route, urgent=False, final=True)
         if agenda.intent_id is None:  # what is due waits for orders still to come, or for a write under way
             return self.hub.clock.now_us() + int(min(30.0, max(1.0, self.shop.poll_seconds)) * 1e6)
-        token = urgency.set(int(Lane.STOCKOUT if due.urgent else Lane.BATCH))
+        await self._leave(route, agenda)
+        return self.hub.clock.now_us()
+
+    async def _leave(self, route: WriteRoute, agenda: Agenda) -> None:
+        """Make the call, in a slot taken before it where slots are rare."""
+        slot = None
+        if self.departure.scarce(route):
+            agenda, slot = await self.departure.leave(route, agenda, self._plan_again)
+            if slot is None:
+                return
+        lane, held = urgency.set(int(agenda.lane)), slot_of_call.set(slot)
         try:
             await self._send(route, agenda)
         finally:
-            urgency.reset(token)
-        return self.hub.clock.now_us()
+            urgency.reset(lane)
+            slot_of_call.reset(held)
+            if slot is not None:
+                slot.give_back()  # unless the call has used it
 
     async def _plan(
-        self, route: WriteRoute, *, urgent: bool, final: bool = False, numbers: Mapping[int, int] | None = None,
-        began_us: int = 0,
+        self, route: WriteRoute, *, urgent: bool, final: bool = False, early: bool = False,
+        numbers: Mapping[int, int] | None = None, began_us: int = 0, until_us: int = 0,
     ) -> Agenda:  # fmt: skip
         hub = self.hub
-        self._calls += 1
-        key = f"{self.shop.id}-{hub.clock.now_us():x}-{hub.rng.getrandbits(48):012x}"
-        scarce = self.shop.limiter.seconds_each(route.operation, route.cost(1)) >= SCARCE_SECONDS
         on = Occasion(
-            shop=self.shop.facts, route=route, now_us=hub.clock.now_us(), key=key, urgent=urgent, final=final,
-            riders=scarce, numbers=numbers or {}, numbers_began_us=began_us,
+            shop=self.shop.facts, route=route, now_us=hub.clock.now_us(), key=self._key(), urgent=urgent, final=final,
+            early=early, riders=self.departure.scarce(route), numbers=numbers or {}, numbers_began_us=began_us,
+            until_us=until_us,
         )  # fmt: skip
-        return await hub.store.tx(lambda conn: plan_call(conn, hub.facts, on), priority=Priority.URGENT)
+        return await self._planned(lambda conn: plan_call(conn, hub.facts, on))
 
-    async def _read_and_plan(self, route: WriteRoute, agenda: Agenda) -> Agenda:
+    async def _plan_again(self, agenda: Agenda) -> Agenda:
+        now_us, key = self.hub.clock.now_us(), self._key()
+        try:
+            return await self._planned(lambda conn: plan_again(conn, self.hub.facts, agenda, now_us, key))
+        except (StoreFull, StoreBusy):
+            return agenda  # it is durable: it leaves as it is
+
+    async def _planned(self, plan: Callable[[Connection], Agenda]) -> Agenda:
+        self.shop.write_wake.clear()  # the plan sees what was committed until here; what wakes from now on may be new
+        began = self.hub.clock.monotonic()
+        agenda = await self.hub.store.tx(plan, priority=Priority.URGENT)
+        self.departure.planned(self.hub.clock.monotonic() - began)
+        return agenda
+
+    def _key(self) -> str:
+        return f"{self.shop.id}-{self.hub.clock.now_us():x}-{self.hub.rng.getrandbits(48):012x}"
+
+    async def _read_and_plan(self, route: WriteRoute, agenda: Agenda, rows: int) -> Agenda:
         """The fence: orders first where needed, then the shop's own numbers right before the write."""
+        began_us = self.hub.clock.now_us()
         if agenda.need_orders:
             await self.intake.poll()
-            agenda = await self._plan(route, urgent=False)
+            early = self.departure.scarce(route) and self.departure.in_time(route, rows, began_us)
+            agenda = await self._plan(route, urgent=False, early=early)
             if agenda.intent_id is not None:
                 return agenda
+        if agenda.need_stock:
+            began_us = self.hub.clock.now_us()
         numbers: dict[int, int] = {}
-        began_us = self.hub.clock.now_us()
         for start in range(0, len(agenda.need_stock), self.shop.capabilities.read_rows):
             asked = agenda.need_stock[start : start + self.shop.capabilities.read_rows]
             numbers |= (await self.read(asked)).numbers
         # The rows are chosen when the slot is there, so that a stockout of the meantime still gets a place.
-        await self.hub.clock.sleep(max(0.0, self.shop.limiter.ready_in(route.operation)))
-        return await self._plan(route, urgent=False, final=True, numbers=numbers, began_us=began_us)
+        until_us = 0
+        if self.departure.in_time(route, rows, began_us):
+            until_us = began_us + READ_HOLDS_US
+            await self.departure.near(route, rows)
+        return await self._plan(route, urgent=False, final=True, numbers=numbers, began_us=began_us, until_us=until_us)
 
     async def read(self, asked: Sequence[tuple[int, str]], priority: Priority = Priority.NORMAL) -> Found:
         """Read the shop's numbers of these listings and take over what they tell.

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from syncd.clock import Clock, Wake
 from syncd.core.retry import CLOSED_CIRCUIT, Circuit
+from syncd.daemon.answers import Answers
 from syncd.daemon.facts import Facts, ShopFacts
 from syncd.daemon.grants import ShopGrants
 from syncd.daemon.limits import ShopLimiter
@@ -106,6 +107,7 @@ class Hub:
     metrics: Metrics
     rng: Random
     shops: dict[int, Shop] = field(default_factory=dict)
+    answers: Answers = field(default_factory=Answers)
     set_backs: int = 0  # how often the host's clock was set back
 
     def wake_writers(self, refreshed: Refreshed) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from functools import partial
 
 import anyio
@@ -63,14 +64,14 @@ class Intake:
         page = await shop.running.fetch_orders(cursor)
         answered_us = hub.clock.now_us()
         whole_us = self._whole_us(page, answered_us)
-        booked, found = await hub.store.tx(
-            partial(self._book, page=page, began_us=began_us, answered_us=answered_us, whole_us=whole_us),
-            priority=Priority.URGENT,
-        )
-        # strictly after the commit, and never in dry run
-        hub.wake_writers(booked.refreshed)
-        hub.wake_writers(found.refreshed)
-        if shop.writes:
+        with hub.answers.booking() if page.states else nullcontext():
+            booked, found = await hub.store.tx(
+                partial(self._book, page=page, began_us=began_us, answered_us=answered_us, whole_us=whole_us),
+                priority=Priority.URGENT,
+            )
+            hub.wake_writers(booked.refreshed)
+            hub.wake_writers(found.refreshed)
+        if shop.writes:  # strictly after the commit, and never in dry run
             await shop.running.acknowledge(page)
         self._measure(page, booked, found)
         if not page.more:

@@ -22,6 +22,10 @@ from syncd.sdk.channel import Budget, Scope
 DEFAULT_BLOCK_SECONDS = 1.0
 urgency: ContextVar[int] = ContextVar("urgency", default=int(Lane.BATCH))
 """How urgent the call under way is; set by the dispatcher around a call."""
+slot_of_call: ContextVar[Slot | None] = ContextVar("slot_of_call", default=None)
+"""The slot that was taken for the call under way, before it was clear what it carries."""
+FIRST = -1
+"""Before every lane: a call that leaves in its own slot waits for nobody."""
 
 
 @dataclass(slots=True)
@@ -35,6 +39,23 @@ class _Line:
     def wake(self) -> None:
         self.moved.set()
         self.moved = anyio.Event()
+
+
+@dataclass(slots=True)
+class Slot:
+    """Room for one call in every bucket of its operation. Nobody else may use it until it is given back."""
+
+    operation: str
+    cost: float
+    lines: list[_Line] = field(default_factory=list)
+
+    def give_back(self) -> bool:
+        """Free the room, or count the call that leaves now. False when that was done before."""
+        lines, self.lines = self.lines, []
+        for line in lines:
+            line.bucket.release(self.cost)
+            line.wake()
+        return bool(lines)
 
 
 class Budgets:
@@ -86,11 +107,30 @@ class ShopLimiter:
         return max((cost / line.bucket.rate for line in self.lines.get(operation, ())), default=0.0)
 
     async def acquire(self, operation: str, cost: float) -> None:
+        slot, rank = slot_of_call.get(), urgency.get()
+        if slot is not None and slot.operation == operation and slot.give_back():
+            rank = FIRST  # no await from here until it is taken: what was held is counted when the call leaves
         for line in self.lines.get(operation, ()):
-            await self._take(line, cost)
+            await self._turn(line, cost, rank)
+            line.bucket.take(cost, self._clock.monotonic())
+            line.wake()
 
-    async def _take(self, line: _Line, cost: float) -> None:
-        ticket = (urgency.get(), next(self._tickets), cost)
+    async def reserve(self, operation: str, cost: float) -> Slot:
+        """Wait in line for a slot and hold it for the call that will use it (`slot_of_call`), or give it back."""
+        slot = Slot(operation, cost)
+        try:
+            for line in self.lines.get(operation, ()):
+                await self._turn(line, cost, urgency.get())
+                line.bucket.hold(cost)
+                slot.lines.append(line)
+        except BaseException:
+            slot.give_back()
+            raise
+        return slot
+
+    async def _turn(self, line: _Line, cost: float, rank: int) -> None:
+        """Return when a call of that cost may leave, before anything else can happen."""
+        ticket = (rank, next(self._tickets), cost)
         heapq.heappush(line.waiting, ticket)
         try:
             while True:
@@ -98,7 +138,6 @@ class ShopLimiter:
                 first = line.waiting[0] is ticket
                 wait = line.bucket.ready_at(cost, now) - now if first else None
                 if wait is not None and wait <= 0:
-                    line.bucket.take(cost, now)
                     return
                 await self._sleep(line, wait)
         finally:
@@ -140,6 +179,5 @@ class ShopLimiter:
         out: dict[str, float] = {}
         for operation, lines in self.lines.items():
             for line in lines:
-                line.bucket.ready_at(0.0, now)
-                out[operation] = max(0.0, line.bucket.level) / line.bucket.burst
+                out[operation] = max(0.0, line.bucket.left(now)) / line.bucket.burst
         return out

@@ -6,7 +6,7 @@ is in doubt (`recover`).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
@@ -15,6 +15,7 @@ from syncd.core import escrow, fence, ledger, planner
 from syncd.core.escrow import Exposure
 from syncd.core.planner import Evidence, Need, Plan
 from syncd.core.retry import back_off_seconds, smaller_call
+from syncd.daemon.agenda import Agenda, Occasion
 from syncd.daemon.facts import Facts, ShopFacts, exposure_of, put_exposure, put_shown, shown_of
 from syncd.daemon.targets import Refreshed, load_stock, refresh_listings
 from syncd.model import Lane, ListingState
@@ -25,10 +26,8 @@ from syncd.sdk.channel import (
     ReadFirst,
     Reason,
     Rejected,
-    StockWrite,
     Unreported,
     WriteReport,
-    WriteRoute,
 )
 from syncd.store import listings as listing_rows
 from syncd.store import outbox, shops, stock
@@ -40,39 +39,6 @@ OVERTAKEN_US = 2_000_000
 """A write to 0 that overtook an open one is sent again so much later, at the soonest."""
 
 
-@dataclass(slots=True)
-class Agenda:
-    """What a plan came to: rows to write now, and what others need first."""
-
-    intent_id: int | None = None
-    key: str = ""
-    rows: list[IntentRow] = field(default_factory=list)
-    writes: list[StockWrite] = field(default_factory=list)
-    since_us: dict[int, int] = field(default_factory=dict)
-    lanes: dict[int, int] = field(default_factory=dict)
-    need_stock: list[tuple[int, str]] = field(default_factory=list)
-    need_orders: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Occasion:
-    """When and how a call is planned.
-
-    `urgent`: a stockout is due, nothing may hold the call up. `riders`: batch rows may ride along in it.
-    `final`: what had to be read was read.
-    """
-
-    shop: ShopFacts
-    route: WriteRoute
-    now_us: int
-    key: str
-    urgent: bool
-    final: bool
-    riders: bool = True
-    numbers: Mapping[int, int] = field(default_factory=dict)
-    numbers_began_us: int = 0
-
-
 def plan_call(conn: Connection, facts: Facts, on: Occasion) -> Agenda:
     """Choose the rows of the next call and make it durable.
 
@@ -80,7 +46,7 @@ def plan_call(conn: Connection, facts: Facts, on: Occasion) -> Agenda:
     call is neither urgent nor final, nothing is made durable and the needs are returned.
     """
     pairs = _choose(conn, on)
-    agenda = Agenda(key=on.key)
+    agenda = Agenda(on=on, key=on.key)
     unproven = [row for row, _ in pairs if not planner.goes_at_once(row.target or 0, shown_of(row), on.route.forms)]
     if on.urgent and Form.COMPARE_AND_SET not in on.route.forms:
         waiting = {row.id for row in unproven}
@@ -107,9 +73,25 @@ def plan_call(conn: Connection, facts: Facts, on: Occasion) -> Agenda:
                 agenda.need_stock.append((row.id, row.key))
             agenda.need_orders |= plan is Need.ORDER_READ
     waits = bool(agenda.need_stock or agenda.need_orders) and not on.urgent and not on.final
-    if chosen and not waits:
+    agenda.later = on.early and bool(chosen)
+    if chosen and not waits and not on.early:
         _make_durable(conn, on, agenda, chosen)
     return agenda
+
+
+def plan_again(conn: Connection, facts: Facts, agenda: Agenda, now_us: int, key: str) -> Agenda:
+    """Plan a call that has not left anew, if it is too late for it or a stockout is due that it does not carry.
+
+    Else it stays as it is.
+    """
+    on, intent_id = agenda.on, agenda.intent_id
+    assert on is not None
+    assert intent_id is not None
+    news = outbox.candidates(conn, on.shop.id, now_us, lane=Lane.STOCKOUT, due_us=now_us, most=1)
+    if not news and not agenda.too_late(now_us):
+        return agenda
+    undo_call(conn, facts, intent_id, now_us, "planned anew: a stockout came" if news else "planned anew: too late")
+    return plan_call(conn, facts, replace(on, now_us=now_us, key=key, final=True))
 
 
 def _choose(conn: Connection, on: Occasion) -> list[Pair]:
