@@ -6,10 +6,12 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import ClassVar
 
+import pytest
+
 from syncd.sdk.channel import Cursor, Form, OrderPage, StockWrite
 from syncd.sdk.errors import CallRefused
 from syncd.sim.trial import Trial, virtual
-from syncd.store.engine import StoreFull
+from syncd.store.engine import StoreBusy, StoreFull
 from syncd.testing.emulator import Fault, FaultKind
 from syncd.testing.memory import MemoryChannel, MemoryShop
 
@@ -145,6 +147,31 @@ async def test_a_full_disk_lets_only_writes_to_zero_leave() -> None:
         assert all(row.quantity == 0 for row in seen)
         full = False
         await trial.run(60)
+        assert trial.wrong() == []
+        assert await trial.books() == []
+
+
+@pytest.mark.parametrize("forms", [(Form.ABSOLUTE,), (Form.RELATIVE_REFUSES, Form.ABSOLUTE), (Form.COMPARE_AND_SET,)])
+@virtual
+async def test_a_locked_database_is_waited_out_without_losing_or_repeating_anything(forms: tuple[Form, ...]) -> None:
+    async with Trial.of({"a": {}, "b": {"forms": forms}}, {"S1": 9}) as trial:
+        await trial.run(6)
+        locked = False
+
+        def point(name: str) -> None:
+            if locked and name == "before_begin":
+                raise StoreBusy("another program holds the write lock")
+
+        trial.store.crash_point = point
+        for wait in (0.02, 0.5, 3.0):  # with an order just shown, with a call under way, and at rest
+            trial.buy("a", "S1", 2)
+            await trial.run(wait)
+            locked = True
+            await trial.run(20)
+            locked = False
+            await trial.run(40)
+            assert trial.task is not None
+            assert not trial.task.done()
         assert trial.wrong() == []
         assert await trial.books() == []
 

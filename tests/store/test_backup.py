@@ -84,6 +84,42 @@ async def test_a_restored_backup_is_recognised_until_it_was_dealt_with(path: Pat
     await store.aclose()
 
 
+@pytest.fixture
+async def killed(path: Path, tmp_path: Path) -> Path:
+    """A store as SIGKILL leaves it, its last changes in the log alone; `one.db` is a backup from before them."""
+    store = open_inline(path)
+    await store.tx(note)
+    backup(path, tmp_path / "one.db")
+    for _ in range(40):
+        await store.tx(note)
+    left = tmp_path / "left" / path.name
+    left.parent.mkdir()
+    for tail in ("", "-wal", ".boot"):
+        shutil.copyfile(f"{path}{tail}", f"{left}{tail}")
+    await store.aclose()
+    assert left.with_name(f"{left.name}-wal").stat().st_size > 0
+    return left
+
+
+async def test_a_backup_in_the_place_of_a_killed_store_is_not_mixed_with_the_log_left_behind(
+    killed: Path, tmp_path: Path
+) -> None:
+    shutil.copyfile(tmp_path / "one.db", killed)
+    store = open_inline(killed)
+    assert store.restored
+    assert any("belonged to another database and was removed" in one for one in store.warnings)
+    assert await store.tx(actions) == ["noted"]
+    await store.aclose()
+    check(killed)
+
+
+async def test_a_killed_store_keeps_what_only_its_log_holds(killed: Path) -> None:
+    store = open_inline(killed)
+    assert len(await store.tx(actions)) == 41
+    assert not any("another database" in one for one in store.warnings)
+    await store.aclose()
+
+
 async def test_a_plain_copy_of_the_same_run_is_recognised_by_its_inode(path: Path, tmp_path: Path) -> None:
     await open_inline(path).aclose()
     shutil.copyfile(path, tmp_path / "copy.db")

@@ -120,8 +120,11 @@ class Store:
         held = store = None
         try:
             held = None if path is None else lock.FileLock.take(path)
+            dropped = path is not None and lock.drop_foreign_log(path)
             store = cls(path, clock, inline, held)
             store._prepare()
+            if dropped:
+                store.warnings.append(f"{path}-wal belonged to another database and was removed: a backup was restored")
         except BaseException as error:
             if store is not None:
                 store._shut()

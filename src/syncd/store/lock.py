@@ -10,7 +10,8 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
-from contextlib import suppress
+import sqlite3
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -80,8 +81,36 @@ def renew_boot(conn: Connection, database: Path) -> bool:
     _put(conn, BOOT, fresh)
     restored = _value(conn, RESTORED) is not None
     conn.commit()
-    write_boot(database, fresh)
+    # The id must stand in the file itself, not in its log alone: `drop_foreign_log` compares the file's.
+    [busy, *_] = conn.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+    if not busy:  # else a stranger reads: the old side file stays, and the next start reads every shop back
+        write_boot(database, fresh)
     return restored
+
+
+def drop_foreign_log(database: Path) -> bool:
+    """Remove a write-ahead log that was left by another database; True when there was one.
+
+    A killed daemon leaves its log behind. A backup put into the place of its database does not belong to it: SQLite
+    would play the old log into the new file and mix both. Call it with the lock held, before the file is opened.
+    """
+    known = read_boot(database)
+    log = database.with_name(f"{database.name}-wal")
+    if known is None or not log.exists() or _boot_in_file(database) in (None, known[0]):
+        return False
+    for tail in ("-wal", "-shm"):
+        database.with_name(f"{database.name}{tail}").unlink(missing_ok=True)
+    return True
+
+
+def _boot_in_file(database: Path) -> str | None:
+    """The boot id in the database file itself, its log left aside; None where none can be read."""
+    try:
+        with closing(sqlite3.connect(f"{database.absolute().as_uri()}?immutable=1", uri=True)) as raw:
+            row = raw.execute("SELECT value FROM meta WHERE key = ?", (BOOT,)).fetchone()
+    except sqlite3.Error:
+        return None
+    return None if row is None else str(row[0])
 
 
 def forget_restored(conn: Connection) -> None:
