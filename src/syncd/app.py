@@ -23,6 +23,7 @@ from syncd.clock import Clock, SystemClock
 from syncd.config import Config, ConfigError, Problem, ShopConfig, encryption_keys, load, make_admin_token
 from syncd.config.files import load_shop
 from syncd.daemon.building import DATABASE, build, prepare
+from syncd.daemon.hooks import Hooks
 from syncd.daemon.hub import Shop, Status
 from syncd.daemon.life import Daemon
 from syncd.daemon.notify import Notifier
@@ -39,6 +40,7 @@ from syncd.store.vault import Vault, new_key
 from syncd.web.context import WebContext
 from syncd.web.routes import build_app
 from syncd.web.server import CannotListen, serve
+from syncd.web.webhooks import build_webhooks
 
 log = structlog.get_logger()
 BAD_CONFIGURATION = 78
@@ -71,7 +73,14 @@ async def start(config: Config, *, clock: Clock | None = None, transports: Trans
         daemon.listening.set()
 
     daemon.serve_http = partial(serve, web_app(daemon, token), host, port, listening)
+    if (second := config.settings.webhooks_address) is not None:
+        door = build_webhooks(Hooks(daemon.hub, daemon.runners), daemon.hub.clock)
+        daemon.serve_webhooks = partial(serve, door, *second, _webhooks_listening, setting="listen_webhooks")
     return daemon
+
+
+def _webhooks_listening(host: str, port: int) -> None:
+    log.info("webhooks_listening", address=f"{host}:{port}")
 
 
 async def _assemble(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, SecretStr
 
-from syncd.config import ConfigError, channel_settings, load
+from syncd.config import ConfigError, Settings, channel_settings, load
 from syncd.sdk.settings import ChannelSettings, Secret, Writes
 from syncd.telemetry import redact
 
@@ -249,3 +249,16 @@ def test_a_secret_file_that_others_can_read_is_refused_with_the_command_that_men
         channel_settings(shop, MallSettings)
     secret.chmod(0o600)
     assert channel_settings(shop, MallSettings).licence.get_secret_value() == "licence-5000"
+
+
+@pytest.mark.parametrize(
+    "value", ["http://hooks.example.com", "hooks.example.com", "https://", "https://h.example/?a=1"]
+)
+def test_an_address_that_malls_cannot_push_to_is_refused(value: str) -> None:
+    with pytest.raises(ValueError, match="malls push to https only"):
+        Settings(webhooks_url=value)
+
+
+def test_the_second_listener_is_off_unless_set() -> None:
+    assert Settings().webhooks_address is None
+    assert Settings(listen_webhooks="[::1]:8485").webhooks_address == ("::1", 8485)

@@ -76,7 +76,16 @@ def test_the_alerts_name_only_metrics_that_exist() -> None:
 
 @pytest.mark.parametrize(
     "values",
-    ["SHOP_STATES", "LANES", "HTTP_OUTCOMES", "CALL_OUTCOMES", "PUSH_OUTCOMES", "ORDER_OUTCOMES", "DRIFT_DIRECTIONS"],
+    [
+        "SHOP_STATES",
+        "LANES",
+        "HTTP_OUTCOMES",
+        "CALL_OUTCOMES",
+        "PUSH_OUTCOMES",
+        "ORDER_OUTCOMES",
+        "DRIFT_DIRECTIONS",
+        "HOOK_OUTCOMES",
+    ],
 )
 def test_every_label_value_stands_in_the_docs(values: str) -> None:
     page = text_of("docs/metrics.md")

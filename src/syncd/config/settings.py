@@ -6,6 +6,7 @@ from datetime import time
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
@@ -45,6 +46,13 @@ def _address(value: str) -> str:
     if not host.strip("[]") or not port.isascii() or not port.isdigit() or not 0 <= int(port) <= 65535:
         raise ValueError('should be "host:port", e.g. "127.0.0.1:8484" or "[::1]:8484"')
     return value
+
+
+def _web_address(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme != "https" or not parts.hostname or parts.query or parts.fragment or parts.username:
+        raise ValueError('should be an address such as "https://hooks.example.com"; malls push to https only')
+    return value.rstrip("/")
 
 
 def _time_of_day(value: str) -> str:
@@ -182,6 +190,22 @@ class Settings(Table):
     listen: Annotated[str, AfterValidator(_address)] = Field(
         "127.0.0.1:8484", description="Address of the admin API, /metrics and /healthz. Keep it on loopback."
     )
+    listen_webhooks: Annotated[str, AfterValidator(_address)] | None = Field(
+        None,
+        description=(
+            "Address of a second listener that takes pushes of malls at /webhooks/<shop> and nothing else, for a TLS "
+            "proxy before it; off if not set. A push only wakes a read, so polling goes on as before."
+        ),
+        examples=["127.0.0.1:8485"],
+    )
+    webhooks_url: Annotated[str, AfterValidator(_web_address)] | None = Field(
+        None,
+        description=(
+            "Where malls reach that listener through your proxy; shops that can be told so by their API are told it at "
+            "start and daily."
+        ),
+        examples=["https://hooks.example.com"],
+    )
     shops_dir: Path = Field(Path("shops.d"), description="Folder of the shop files, one <shop>.toml each.")
     admin_token: Annotated[Secret, SECRET_SCHEMA] | None = Field(
         None,
@@ -201,8 +225,17 @@ class Settings(Table):
     @property
     def address(self) -> tuple[str, int]:
         """Host (without brackets) and port to listen on."""
-        host, _, port = self.listen.rpartition(":")
-        return host.strip("[]"), int(port)
+        return _parts(self.listen)
+
+    @property
+    def webhooks_address(self) -> tuple[str, int] | None:
+        """Host and port of the second listener; None for none."""
+        return None if self.listen_webhooks is None else _parts(self.listen_webhooks)
+
+
+def _parts(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 def fields_at(model: type[BaseModel], path: tuple[Any, ...]) -> tuple[str, ...]:

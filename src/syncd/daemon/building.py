@@ -54,7 +54,8 @@ def build(
     metrics.alarm_kinds(ALARM_KINDS)
     store.commit_seconds = metrics.commit_seconds.observe
     hub = Hub(store, clock, Facts(**facts_settings(settings)), metrics, rng)
-    how = OpenChannel(plugins, Budgets(clock), transports, KeptGrants(store, clock, vault or Vault.passing()))
+    grants = KeptGrants(store, clock, vault or Vault.passing())
+    how = OpenChannel(plugins, Budgets(clock), transports, grants, settings.webhooks_url or "")
     configured = sorted((*config.shops, *config.unread), key=lambda one: one.name)
     names = tuple(one.name for one in configured)
     runners = {one.name: runner_of(hub, one, how, names) for one in configured}

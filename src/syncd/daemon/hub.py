@@ -66,6 +66,8 @@ class Shop:
     signed_out: bool = False
     settings: ChannelSettings | None = None
     """The channel's own table as it was read, keys included; to notice a change."""
+    orders_hinted: bool = False  # a push woke the intake
+    hinted: dict[str, None] = field(default_factory=dict)  # listings that a push says to read, oldest first
 
     @property
     def id(self) -> int:

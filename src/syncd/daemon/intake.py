@@ -20,6 +20,8 @@ from syncd.store import shops
 from syncd.store.engine import Priority
 
 log = structlog.get_logger()
+GAP_SECONDS = 1.0
+"""Shortest time between two reads that a hint can bring about: pushes come in heaps."""
 
 
 class Intake:
@@ -31,6 +33,7 @@ class Intake:
         self.trouble = Trouble(hub, shop, "orders")
         self._lock = anyio.Lock()
         self._began_us: int | None = None
+        self._rests_until = 0.0
 
     async def turn(self) -> int | None:
         """Poll once. Returns when to poll again; None when this shop's orders are not taken in."""
@@ -39,6 +42,11 @@ class Intake:
         now_us = self.hub.clock.now_us()
         if self.trouble.until_us > now_us:
             return self.trouble.until_us
+        rest = self._rests_until - self.hub.clock.monotonic()
+        if self.shop.orders_hinted and rest > 0:
+            return now_us + int(rest * 1e6) + 1
+        self.shop.orders_hinted = False
+        self._rests_until = self.hub.clock.monotonic() + GAP_SECONDS
         try:
             await self.poll()
         except ChannelError as error:

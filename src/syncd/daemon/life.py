@@ -1,7 +1,7 @@
 """The life of one daemon: its root tasks, when it is ready, its heartbeat, and how it stops.
 
-Root tasks: one runner per shop, housekeeping, heartbeat, http, signals. A root task that fails ends the process on
-purpose: a half-alive stock daemon oversells silently, and systemd starts it again.
+Root tasks: one runner per shop, housekeeping, heartbeat, http, webhooks, signals. A root task that fails ends the
+process on purpose: a half-alive stock daemon oversells silently, and systemd starts it again.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ class Daemon:
     """Reads all settings again. Raises ConfigError."""
     reload_shop: Callable[[ShopConfig], ShopConfig] = lambda config: config
     """Reads one shop's file again. Raises ConfigError."""
+    serve_webhooks: Callable[[], Coroutine[Any, Any, None]] | None = None
     stop_wake: Wake = field(default_factory=Wake)
     ready: anyio.Event = field(default_factory=anyio.Event)
     listening: anyio.Event = field(default_factory=anyio.Event)
@@ -76,6 +77,8 @@ class Daemon:
             group.start_soon(self._heartbeat, name="heartbeat")
             if self.serve_http is not None:
                 group.start_soon(self.serve_http, name="http")
+            if self.serve_webhooks is not None:
+                group.start_soon(self.serve_webhooks, name="webhooks")
             if signals:
                 group.start_soon(self._signals, name="signals")
             group.start_soon(self._announce, name="announce")

@@ -35,12 +35,13 @@ class Transports(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OpenChannel:
-    """How channels are built: known plugins, shared budgets, the seam to the network, kept grants."""
+    """How channels are built: known plugins, shared budgets, the seam to the network, kept grants, where pushes go."""
 
     plugins: Plugins
     budgets: Budgets
     transports: Transports
     grants: KeptGrants
+    webhooks_url: str = ""
 
 
 async def open_shop(hub: Hub, config: ShopConfig, how: OpenChannel) -> Shop:

@@ -30,6 +30,7 @@ CHUNK_WITHOUT_READS = 500
 SHORTEST_SECONDS = 1.0
 BLOCKED_US = 2_000_000
 LOOK_AGAIN_US = 5_000_000
+ECHO_US = 30_000_000
 
 
 class Reconcile:
@@ -66,7 +67,7 @@ class Reconcile:
         token = urgency.set(int(Lane.BACKGROUND))
         try:
             blocked, moved = await self._doubts(now_us)
-            if moved or (self.full and await self._full_chunk()):
+            if moved or await self._hinted(now_us) or (self.full and await self._full_chunk()):
                 await self.trouble.over()
                 return self.hub.clock.now_us()
             again_us = await self._sweep(now_us)
@@ -98,6 +99,20 @@ class Reconcile:
         if rows or self.full or not (self.shop.facts.reads_stock and self.shop.facts.reads_orders):
             return rows  # a full sync reads all of them anyway, and without orders nothing can be proven
         return listing_rows.to_prove(conn, self.shop.id, now_us, self.chunk)
+
+    async def _hinted(self, now_us: int) -> bool:
+        """Read the listings that a push named, but for those we have just written: such a push tells of ourselves."""
+        shop = self.shop
+        keys = list(shop.hinted)[: self.chunk]
+        if not keys:
+            return False
+        rows = await self.hub.store.tx(lambda conn: listing_rows.listings_by_key(conn, shop.id, keys))
+        for key in keys:
+            shop.hinted.pop(key, None)
+        asked = [(row.id, row.key) for row in rows.values() if row.state == "ours" and row.told_us < now_us - ECHO_US]
+        if asked:
+            await self.dispatcher.read(asked, Priority.BACKGROUND)
+        return True
 
     def _forget(self, conn: Connection, rows: Sequence[ListingRow]) -> None:
         """Nothing can be read here and no earlier write can still land: unknown, so it is written anew."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from syncd.daemon.life import Daemon
 
 log = structlog.get_logger()
-AT_START_ONLY = ("state_dir", "listen", "admin_token", "plugins")
+AT_START_ONLY = ("state_dir", "listen", "admin_token", "plugins", "keys", "listen_webhooks", "webhooks_url")
 
 
 @dataclass(slots=True)

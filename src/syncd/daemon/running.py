@@ -48,6 +48,10 @@ class PluginFault(Exception):
     """A bug in a plugin: it raised what it must not, hung, or returned what its interface forbids."""
 
 
+class ForgedWebhook(Exception):
+    """A push whose signature does not hold."""
+
+
 @dataclass(slots=True)
 class Running:
     """One shop's channel, wrapped."""
@@ -215,8 +219,33 @@ class Running:
 
         return await self._call("sign_in", attempt)
 
+    async def register_webhooks(self, address: str) -> bool:
+        """Have the shop push to an address. False where its channel cannot be told so and a person does it."""
+
+        async def attempt() -> bool:
+            try:
+                await self.channel.register_webhooks(address)
+            except NotImplementedError:
+                return False
+            return True
+
+        return await self._call("register_webhooks", attempt)
+
     async def receive(self, webhook: Webhook) -> Hint:
-        return await self._call("receive", lambda: self.channel.receive(webhook))
+        """Raises ForgedWebhook for a signature that does not hold."""
+
+        async def attempt() -> Hint | None:
+            try:
+                return await self.channel.receive(webhook)
+            except ValueError:  # its text may quote what a stranger sent
+                return None
+
+        hint = await self._call("receive", attempt)
+        if hint is None:
+            raise ForgedWebhook(f"{self.shop}: the signature of a push does not hold")
+        if not isinstance(hint, Hint) or not isinstance(hint.id, str):
+            raise PluginFault(f"{self.shop}: receive returned {_kind(hint)}, not a Hint")
+        return hint
 
     async def aclose(self) -> None:
         try:

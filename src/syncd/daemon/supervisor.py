@@ -28,6 +28,7 @@ from syncd.daemon.reconcile import Reconcile
 from syncd.daemon.running import PluginFault
 from syncd.daemon.sending import recover
 from syncd.daemon.shipping import Shipping
+from syncd.daemon.subscribing import Subscribing
 from syncd.model import to_us
 from syncd.sdk.channel import CheckReport
 from syncd.sdk.errors import ChannelError, SignInRequired
@@ -195,6 +196,7 @@ class Runner:
         self.reconcile = Reconcile(self.hub, shop, self.dispatcher)
         self.reconcile.start_full_sync(push=False)
         shipping = Shipping(self.hub, shop)
+        subscribing = Subscribing(self.hub, shop, self.open_channel.webhooks_url)
         self.hub.shops[shop.id] = self.shop = shop
         self.status, self.text, self.running_since_us = Status.RUNNING, "", self.hub.clock.now_us()
         shop.status = Status.RUNNING
@@ -206,6 +208,7 @@ class Runner:
                 group.start_soon(self._keep, "reconcile", self.reconcile.turn, shop.reconcile_wake)
                 group.start_soon(self._keep, "shipments", shipping.turn, shop.shipment_wake)
                 group.start_soon(self._keep, "check", partial(self._daily_check, shop), Wake())
+                group.start_soon(self._keep, "webhooks", subscribing.turn, Wake())
                 await self._keep_writing(shop, self.dispatcher)
                 group.cancel_scope.cancel()
         except BaseExceptionGroup as errors:

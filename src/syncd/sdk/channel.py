@@ -221,7 +221,7 @@ class SignInPage:
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """A push from the shop, untouched. Its signature is over `body` as it is."""
+    """A push from the shop, untouched. Its signature is over `body` as it is. Header names are in lower case."""
 
     headers: Mapping[str, str]
     body: bytes
@@ -229,10 +229,14 @@ class Webhook:
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """What a webhook says to look at. Never more than a hint: the order or the number is then read."""
+    """What a webhook says to look at. Never more than a hint: the order or the number is then read.
+
+    `id` is the same on every delivery of one push, where the shop tells one: then repeats are dropped.
+    """
 
     orders: bool = False
     listings: tuple[str, ...] = ()
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -339,11 +343,15 @@ class Channel(ABC):
         raise NotImplementedError(f"{self.slug} has no listing options")
 
     async def register_webhooks(self, address: str) -> None:
-        """Have the shop push to that address; called at start and daily, so a deleted subscription comes back."""
+        """Have the shop push to that address; called at start and daily, so a deleted subscription comes back.
+
+        What is registered already stays; ours at another address is taken away. Where a person registers it in the
+        shop's own pages, leave this as it is.
+        """
         raise NotImplementedError(f"{self.slug} publishes no webhooks")
 
     async def receive(self, webhook: Webhook) -> Hint:
-        """Verify a push and say what to read. Raise ValueError when its signature does not hold."""
+        """Verify a push and say what to read. Raise ValueError when its signature does not hold. No call is made."""
         raise NotImplementedError(f"{self.slug} publishes no webhooks")
 
     async def aclose(self) -> None:  # noqa: B027  # most channels have nothing to release

@@ -35,6 +35,7 @@ CALLS = (
     "send_shipments",
     "sign_in_page",
     "sign_in",
+    "register_webhooks",
     "receive",
     "aclose",
 )
@@ -55,6 +56,7 @@ PUSH_OUTCOMES = ("accepted", "rejected", "pending", "unreported", "in_doubt", "u
 ORDER_OUTCOMES = ("new", "changed", "same", "older")
 SHIPMENT_OUTCOMES = ("accepted", "refused", "in_doubt", "queued")
 SHIPMENT_STATES = ("queued", "sent", "in_doubt", "refused")
+HOOK_OUTCOMES = ("taken", "repeated", "idle", "forged", "failed", "throttled", "too_large", "cut_off")
 SUCCESS_OPS = ("orders", "write")
 DRIFT_DIRECTIONS = ("up", "down")  # the shop shows more or less than believed
 
@@ -112,6 +114,7 @@ class Metrics:
         self.order_states = counter("syncd_order_states_total", "Order states read, by use.", "shop", "outcome")
         self.push_items = counter("syncd_push_items_total", "Listings written, by answer.", "shop", "outcome")
         self.shipments = counter("syncd_shipments_total", "Shipments told, by answer.", "shop", "outcome")
+        self.webhooks = counter("syncd_webhooks_total", "Pushes from shops.", "shop", "outcome")
         self.late_orders = counter("syncd_late_orders_total", "Orders found after the watermark passed them.", "shop")
         self.drift_units = counter("syncd_drift_units_total", "Units by which shops differed from believed.", "shop")
         self.drift_listings = counter(
@@ -193,6 +196,7 @@ class Metrics:
         self._make(name, self.budget_ratio, budgets)
         self._make(name, self.plugin_calls, CALLS, CALL_OUTCOMES)
         self._make(name, self.order_states, ORDER_OUTCOMES)
+        self._make(name, self.webhooks, HOOK_OUTCOMES)
         self._make(name, self.push_items, PUSH_OUTCOMES)
         self._make(name, self.drift_listings, DRIFT_DIRECTIONS)
         self._make(name, self.last_success, SUCCESS_OPS)

@@ -89,6 +89,7 @@ class MemoryShop(Emulator):
         self.moods: dict[str, str] = {}
         self.told: dict[str, dict[str, Any]] = {}
         self.set_options: dict[str, dict[str, str]] = {}
+        self.pushes_to = ""
         self.uploads: dict[str, Upload] = {}
         self.remembered: dict[str, tuple[datetime, WriteReport]] = {}
         if self.options.per_second:
@@ -372,10 +373,16 @@ class MemoryChannel(Channel):
         return await self.call("ship", lambda: self.shop.take_parcels(shipments), effect=True)
 
     async def receive(self, webhook: Webhook) -> Hint:
-        """A push is signed with the key itself, in the header `x-key`."""
+        """A push is signed with the key itself, in the header `x-key`; `x-id` is its id. Its body names listings."""
         if webhook.headers.get("x-key") != self.settings.key.get_secret_value():
             raise ValueError("the signature does not hold")
-        return Hint(orders=True, listings=tuple(webhook.body.decode().split()))
+        return Hint(orders=True, listings=tuple(webhook.body.decode().split()), id=webhook.headers.get("x-id", ""))
+
+    async def register_webhooks(self, address: str) -> None:
+        def register() -> None:
+            self.shop.pushes_to = address
+
+        await self.call("read", register)
 
     async def aclose(self) -> None:
         await self.http.aclose()

@@ -31,16 +31,22 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(app: ASGIApp, host: str, port: int, ready: Callable[[str, int], None] | None = None) -> None:
-    """Serve until cancelled; then open requests get a few seconds to end.
+async def serve(
+    app: ASGIApp,
+    host: str,
+    port: int,
+    ready: Callable[[str, int], None] | None = None,
+    *,
+    setting: str = "listen",
+) -> None:
+    """Serve until cancelled; then open requests get a few seconds to end. `setting` names the address to people.
 
     `ready` is called once with the address really bound (port 0 takes a free one). Raises CannotListen.
     """
     if not is_loopback(host):
-        log.warning(
-            "listens_beyond_loopback", host=host, why="whoever reaches it needs only the token; put TLS before it"
-        )
-    bound = bind(host, port)
+        why = "it speaks plain HTTP; put TLS before it"
+        log.warning("listens_beyond_loopback", setting=setting, host=host, why=why)
+    bound = bind(host, port, setting)
     config = uvicorn.Config(
         app,
         lifespan="off",
@@ -73,7 +79,7 @@ async def _stop_when_cancelled(server: uvicorn.Server) -> None:
         server.should_exit = True
 
 
-def bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int, setting: str = "listen") -> socket.socket:
     """A listening socket. Raises CannotListen with what to do."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -86,9 +92,9 @@ def bind(host: str, port: int) -> socket.socket:
         listener.close()
         taken = error.errno == errno.EADDRINUSE
         text = (
-            "is taken: does another syncd run? Set listen"
+            f"is taken: does another syncd run? Set {setting}"
             if taken
-            else f"cannot be used ({error.strerror}): set listen"
+            else f"cannot be used ({error.strerror}): set {setting}"
         )
         raise CannotListen(f"{host}:{port} {text} in syncd.toml to another address") from error
     return listener
