@@ -24,6 +24,18 @@ if TYPE_CHECKING:
         (["shops", "resume", "rakuten-main"], "POST", "/shops/rakuten-main/resume", {}),
         (["approve", "rakuten-main"], "POST", "/approve", {"shop": "rakuten-main"}),
         (["approve", "rakuten-main", "a/b"], "POST", "/approve", {"shop": "rakuten-main", "listing": "a/b"}),
+        (
+            ["listings", "map", "rakuten-main", "mug:red/1", "--sync", "off"],
+            "POST",
+            "/listings",
+            {"shop": "rakuten-main", "items": [{"key": "mug:red/1", "sync": False}]},
+        ),
+        (
+            ["listings", "map", "rakuten-main", "mug:red/1", "--sku", "red-mug", "--pack", "2", "--state", "ours"],
+            "POST",
+            "/listings",
+            {"shop": "rakuten-main", "items": [{"key": "mug:red/1", "sku": "red-mug", "pack": 2, "state": "ours"}]},
+        ),
         (["sync"], "POST", "/sync", {"shop": None, "full": False, "dry_run": False}),
         (["sync", "--full"], "POST", "/sync", {"shop": None, "full": True, "dry_run": False}),
         (["orders", "close", "shopify-jp", "1/2"], "POST", "/orders/shopify-jp/1%2F2/close", {"note": ""}),
@@ -316,3 +328,15 @@ def test_a_sign_in_without_an_answer_changes_nothing(cli: Cli, api: FakeApi) -> 
     api.answers["/shops/rakuten-main/sign-in"] = (200, page)
     assert cli("shops", "sign-in", "rakuten-main", typed="").exit_code == 1
     assert api.changes() == []
+
+
+def test_a_listing_that_is_not_known_is_not_mapped_but_suggested(cli: Cli, api: FakeApi) -> None:
+    api.answers["/why/rakuten-main/mug%3Ared"] = (404, {"error": "no such listing"})
+    result = cli("listings", "map", "rakuten-main", "mug:red", "--sync", "off")
+    assert (result.exit_code, api.changes()) == (1, [])
+    assert "mug:red/1" in result.output
+
+
+def test_mapping_wants_to_know_what(cli: Cli, api: FakeApi) -> None:
+    assert cli("listings", "map", "rakuten-main", "mug:red/1").exit_code == 2
+    assert api.asked == []

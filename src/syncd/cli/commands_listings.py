@@ -12,11 +12,11 @@ from syncd.cli import changes, files, sheet
 from syncd.cli.changes import settle, with_preview
 from syncd.cli.refusal import Problem, Refused, WrongFile
 from syncd.cli.screen import Rows
-from syncd.cli.session import Session
+from syncd.cli.session import Session, part
 from syncd.cli.sheet import Row, Sheet
 from syncd.cli.starting import Here, Usual, connected
 from syncd.cli.stock_lines import name_damaged
-from syncd.cli.suggest import known_shop
+from syncd.cli.suggest import known_listing, known_shop
 from syncd.core.matching import Match
 from syncd.model import ListingState
 
@@ -229,6 +229,35 @@ def _proposed(shop: str, one: dict[str, Any]) -> dict[str, Any]:
         "pack": one["pack"] if one["sku"] else None,
         "candidates": " ".join(one["candidates"]) if len(one["candidates"]) > 1 else None,
     }
+
+
+@listings.command("map")
+@click.argument("shop")
+@click.argument("listing")
+@click.option("--sku", help="The SKU that it sells.")
+@click.option("--pack", type=click.IntRange(1), help="Pieces of the SKU in one unit of it.")
+@click.option("--state", type=click.Choice(STATES), help="What it is to us; only `ours` is written.")
+@click.option("--sync", type=click.Choice(["on", "off"]), help="Whether its stock is written.")
+@connected
+async def map_(here: Here, session: Session, shop: str, listing: str, sync: str | None, **given: Any) -> None:
+    """Change what the known LISTING of SHOP is: its SKU, pack size and state, and whether it is written."""
+    item = {name: value for name, value in given.items() if value is not None}
+    if sync is not None:
+        item["sync"] = sync == "on"
+    if not item:
+        raise click.UsageError("name what to change: --sku, --pack, --state or --sync")
+    await known_shop(session, shop)
+    await _known(session, shop, listing)
+    answer = await session.post("/listings", {"shop": shop, "items": [{"key": listing, **item}]})
+    here.screen.answer(answer, *(changes.done(answer) if answer["changes"] else [f"{listing} of {shop} is so already"]))
+
+
+async def _known(session: Session, shop: str, listing: str) -> None:
+    """Refuse a key that no listing has; a new one comes by an import, where a slip of the finger shows."""
+    try:
+        await session.get(f"/why/{part(shop)}/{part(listing)}")
+    except Refused as error:
+        raise await known_listing(session, shop, listing, error) from None
 
 
 @listings.command("set")
