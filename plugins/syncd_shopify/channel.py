@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from syncd.sdk.channel import (
@@ -13,6 +14,7 @@ from syncd.sdk.channel import (
     CheckReport,
     Cursor,
     Form,
+    Hint,
     ListingInfo,
     OrderFilter,
     OrderPage,
@@ -20,9 +22,11 @@ from syncd.sdk.channel import (
     Reason,
     Rejected,
     Restock,
+    Shipment,
     ShopContext,
     StockWrite,
     Unreported,
+    Webhook,
     WriteReport,
     WriteRoute,
 )
@@ -30,9 +34,20 @@ from syncd.sdk.errors import BrokenAnswer, CallRefused, InDoubt, SignInRequired
 from syncd.sdk.http import shown
 from syncd.sdk.settings import ChannelSettings, ShopSettings
 from syncd_shopify.admin import OPERATION, AdminApi, TooCostly
+from syncd_shopify.checking import (
+    of_locations,
+    of_old_orders,
+    of_scopes,
+    of_version,
+    read_list,
+    read_nodes,
+    read_scopes,
+)
 from syncd_shopify.documents import ACTIVATE, LEVELS, SET_AVAILABLE, SHOP, VARIANTS
 from syncd_shopify.feed import OrderFeed
-from syncd_shopify.settings import ShopifySettings
+from syncd_shopify.hooks import Pushes
+from syncd_shopify.settings import Notify, ShopifySettings
+from syncd_shopify.shipping import ORDER, Shipping
 from syncd_shopify.wire import (
     MAX_QUANTITY,
     NOT_STOCKED,
@@ -54,6 +69,7 @@ from syncd_shopify.wire import (
 ROWS = 250
 VISIBILITY_SECONDS = 60.0
 VARIANTS_PAGE = 100
+OLDEST_LOOKED_AT = 50  # open orders, oldest first: those near the end of the window come first
 MOST_ACTIVATIONS = 20  # a write; the others stay queued and take their turn
 
 SET = WriteRoute(
@@ -77,6 +93,8 @@ CAPABILITIES = Capabilities(
     reads_stock=True,
     read_rows=ROWS,
     read_operation=OPERATION,
+    takes_shipments=True,
+    shipment_rows=1,
     lists_listings=True,
     max_quantity=MAX_QUANTITY,
 )
@@ -97,29 +115,33 @@ class ShopifyChannel(Channel):
         self._api = AdminApi(settings, http, context.clock)
         visibility = timedelta(seconds=VISIBILITY_SECONDS)
         self._feed = OrderFeed(self._api, context.clock, self._location, visibility)
+        self._pushes = Pushes(self._api, settings)
+        self._shipping = Shipping(self._api, notify=settings.notify_buyers is Notify.ON)
+        self._clock, self._open_orders = context.clock, context.open_orders
         self._levels_at_once = ROWS
         self._variants_at_once = VARIANTS_PAGE
 
     @property
     def capabilities(self) -> Capabilities:
-        return CAPABILITIES
+        return replace(CAPABILITIES, publishes_webhooks=self._pushes.secret is not None)
 
     async def check(self) -> CheckReport:
-        """Prove key and location. Warns of another shop or API version than asked for."""
-        data = await self._api.run(SHOP, {"loc": self._location})
+        """Prove key and location. Warns of what a person should mend: another shop, scopes, places, versions."""
+        asked = list(await self._open_orders())[:OLDEST_LOOKED_AT]
+        data = await self._api.run(SHOP, {"loc": self._location, "orders": [ORDER + number for number in asked]})
         shop, location = data.get("shop"), data.get("location")
         if not isinstance(shop, Mapping) or not isinstance(shop.get("id"), str):
             raise BrokenAnswer("Shop: no shop in the answer")
         if not isinstance(location, Mapping):
             raise SignInRequired(f"the shop has no location {tail(self._location)}; correct `location` in its file")
-        warnings = []
-        if location.get("isActive") is not True:
-            warnings.append(f"location {tail(self._location)} is not active: its stock is not sold")
+        now = self._clock.now()
+        granted = read_scopes(data)
+        warnings = of_locations(location, read_nodes(data.get("locations"), "locations"))
+        warnings += of_scopes(granted)
+        warnings += of_old_orders(asked, read_list(data.get("nodes"), "nodes"), granted, now)
         if shop.get("myshopifyDomain") != self._settings.shop:
             warnings.append(f"the key opens {shop.get('myshopifyDomain')}, not {self._settings.shop}")
-        served = self._api.served_version
-        if served is not None and served != self._settings.api_version:
-            warnings.append(f"API version {self._settings.api_version} is out of support: Shopify answers as {served}")
+        warnings += of_version(self._settings.api_version, self._api.served_version, now)
         return CheckReport(account=tail(shop["id"]), warnings=tuple(warnings))
 
     async def fetch_orders(self, cursor: Cursor | None) -> OrderPage:
@@ -229,6 +251,18 @@ class ShopifyChannel(Channel):
                 yield read_variant(node)
             if after is None:
                 return
+
+    # -- shipments and pushes ----------------------------------------------------------------------------------
+
+    async def send_shipments(self, shipments: Sequence[Shipment]) -> WriteReport:
+        """One parcel a call, so that what failed is always one parcel."""
+        return WriteReport(tuple([await self._shipping.send(i, one) for i, one in enumerate(shipments)]))
+
+    async def register_webhooks(self, address: str) -> None:
+        await self._pushes.register(address)
+
+    async def receive(self, webhook: Webhook) -> Hint:
+        return self._pushes.receive(webhook)
 
     async def aclose(self) -> None:
         await self._api.aclose()

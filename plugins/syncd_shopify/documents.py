@@ -20,11 +20,14 @@ class Document:
 
 SHOP = Document(
     "Shop",
-    """query Shop($loc: ID!) {
+    """query Shop($loc: ID!, $orders: [ID!]!) {
   shop { id myshopifyDomain }
-  location(id: $loc) { id name isActive }
+  location(id: $loc) { id name isActive fulfillsOnlineOrders }
+  locations(first: 50) { nodes { id name isActive fulfillsOnlineOrders } }
+  currentAppInstallation { accessScopes { handle } }
+  nodes(ids: $orders) { ... on Order { id createdAt } }
 }""",
-    cost=3,
+    cost=20,
 )
 
 SET_AVAILABLE = Document(
@@ -82,6 +85,7 @@ VARIANTS = Document(
       inventoryItem {
         id
         tracked
+        duplicateSkuCount
         inventoryLevel(locationId: $loc) { quantities(names: ["available"]) { name quantity } }
       }
     }
@@ -140,4 +144,82 @@ ORDER_LINES = _rest("OrderLines", "Order", "lineItems", _LINE)
 REFUND_LINES = _rest("RefundLines", "Refund", "refundLineItems", _REFUND_LINE)
 SHIPPED_LINES = _rest("ShippedLines", "Fulfillment", "fulfillmentLineItems", _SHIPPED_LINE)
 
-ALL = (SHOP, SET_AVAILABLE, ACTIVATE, LEVELS, VARIANTS, ORDERS, ORDER_LINES, REFUND_LINES, SHIPPED_LINES)
+_TO_SHIP_LINE = "id remainingQuantity lineItem { id }"
+_TO_SHIP = f"""id
+        status
+        assignedLocation {{ location {{ id }} }}
+        lineItems(first: 50) {{ {_PAGE} nodes {{ {_TO_SHIP_LINE} }} }}"""
+
+TO_SHIP = Document(
+    "ToShip",
+    f"""query ToShip($id: ID!) {{
+  order(id: $id) {{
+    id
+    cancelledAt
+    fulfillments {{
+      id
+      status
+      trackingInfo {{ number }}
+      fulfillmentLineItems(first: 100) {{ {_PAGE} nodes {{ {_SHIPPED_LINE} }} }}
+    }}
+    fulfillmentOrders(first: 20) {{
+      {_PAGE}
+      nodes {{
+        {_TO_SHIP}
+      }}
+    }}
+  }}
+}}""",
+    cost=60,
+)
+MORE_TO_SHIP = _rest("MoreToShip", "Order", "fulfillmentOrders", _TO_SHIP)
+TO_SHIP_LINES = _rest("ToShipLines", "FulfillmentOrder", "lineItems", _TO_SHIP_LINE)
+
+SHIP = Document(
+    "Ship",
+    """mutation Ship($f: FulfillmentInput!) {
+  fulfillmentCreate(fulfillment: $f) {
+    fulfillment { id status }
+    userErrors { field message }
+  }
+}""",
+    effect=True,
+    cost=12,
+)
+
+HOOKS = Document(
+    "Hooks",
+    f"""query Hooks($after: String) {{
+  webhookSubscriptions(first: 100, after: $after) {{ {_PAGE} nodes {{ id topic uri }} }}
+}}""",
+    cost=20,
+)
+
+ADD_HOOK = Document(
+    "AddHook",
+    """mutation AddHook($topic: WebhookSubscriptionTopic!, $hook: WebhookSubscriptionInput!) {
+  webhookSubscriptionCreate(topic: $topic, webhookSubscription: $hook) {
+    webhookSubscription { id }
+    userErrors { field message }
+  }
+}""",
+    effect=True,
+)
+
+DROP_HOOK = Document(
+    "DropHook",
+    """mutation DropHook($id: ID!) {
+  webhookSubscriptionDelete(id: $id) {
+    deletedWebhookSubscriptionId
+    userErrors { field message }
+  }
+}""",
+    effect=True,
+)
+
+KEYED = (SET_AVAILABLE, ACTIVATE)
+"""Mutations of stock: Shopify demands an idempotency key of these."""
+ALL = (
+    SHOP, SET_AVAILABLE, ACTIVATE, LEVELS, VARIANTS, ORDERS, ORDER_LINES, REFUND_LINES, SHIPPED_LINES, TO_SHIP,
+    MORE_TO_SHIP, TO_SHIP_LINES, SHIP, HOOKS, ADD_HOOK, DROP_HOOK,
+)  # fmt: skip

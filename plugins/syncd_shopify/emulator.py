@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, ClassVar
 
 from pydantic import SecretStr
@@ -18,8 +19,11 @@ from starlette.routing import Route
 from syncd.clock import Clock
 from syncd.testing.emulator import Fault, HttpEmulator
 from syncd.testing.world import Market, World
-from syncd_shopify.emulator_orders import BadCall, OrderBook
+from syncd_shopify.checking import ALL_ORDERS, SCOPES
+from syncd_shopify.emulator_hooks import Pushing
+from syncd_shopify.emulator_orders import WINDOW, BadCall, OrderBook
 from syncd_shopify.emulator_points import MOST_POINTS, STANDARD_BUCKET, STANDARD_RATE, PointBucket, requested_cost
+from syncd_shopify.emulator_shipments import FulfillmentDesk
 from syncd_shopify.emulator_stock import Inventory
 
 SHOP = "emulated.myshopify.com"
@@ -46,6 +50,7 @@ class ShopifyEmulator(HttpEmulator):
         "index_lag_seconds": ("0", "30"),
         "connection_cost": ("recorded", "old_rule"),
         "expires_in": ("86399", "missing"),
+        "push_headers": ("x_shopify", "shopify"),
     }
 
     def __init__(
@@ -57,6 +62,11 @@ class ShopifyEmulator(HttpEmulator):
         self.orders = OrderBook(market, self.quirk, LOCATION)
         self.inventory = Inventory(market, self.quirk, LOCATION)
         self.shop_id = SHOP_ID
+        self.pushing = Pushing(market, CLIENT_SECRET, SHOP, LOCATION, self.quirk["push_headers"])
+        self.pushing.watch()
+        self.inventory.changed = self.pushing.levels_changed
+        self.desk = FulfillmentDesk(market, self.orders, LOCATION)
+        self.scopes = list(SCOPES)
         self.signs_in = "token"
         self.processing_seconds = 0.0
         self.tokens: dict[str, float] = {}
@@ -68,7 +78,7 @@ class ShopifyEmulator(HttpEmulator):
     def settings(self) -> dict[str, object]:
         table: dict[str, object] = {"shop": SHOP, "location": LOCATION}
         if self.signs_in == "token":
-            return {**table, "access_token": SecretStr(TOKEN)}
+            return {**table, "access_token": SecretStr(TOKEN), "webhook_secret": SecretStr(CLIENT_SECRET)}
         return {**table, "client_id": CLIENT_ID, "client_secret": SecretStr(CLIENT_SECRET)}
 
     def routes(self) -> list[Route]:
@@ -149,13 +159,15 @@ class ShopifyEmulator(HttpEmulator):
 
             return {"orders": page}, leaving
         if name == "Shop":
-            location = {"id": LOCATION, "name": "Tokyo", "isActive": self.inventory.location_active}
-            shop = {"id": f"gid://shopify/Shop/{self.shop_id}", "myshopifyDomain": SHOP}
-            return {"shop": shop, "location": location if variables["loc"] == LOCATION else None}, None
+            return self._shop(variables, now), None
         if name == "Levels":
             return {"nodes": self.inventory.levels(variables, now)}, None
         if name == "Variants":
             return {"productVariants": self.inventory.variants(variables, now)}, None
+        if name in ("ToShip", "MoreToShip", "ToShipLines", "Ship"):
+            return self._shipping(name, variables), None
+        if name in ("Hooks", "AddHook", "DropHook"):
+            return self._hooks(name, variables), None
         connections = {
             "OrderLines": "lineItems",
             "RefundLines": "refundLineItems",
@@ -164,6 +176,31 @@ class ShopifyEmulator(HttpEmulator):
         if name not in connections:
             raise BadCall("undefinedField", f"no operation {name}")
         return {"node": self.orders.rest(connections[name], variables)}, None
+
+    def _shop(self, variables: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+        self.orders.window = None if ALL_ORDERS in self.scopes else WINDOW
+        return {
+            "shop": {"id": f"gid://shopify/Shop/{self.shop_id}", "myshopifyDomain": SHOP},
+            "location": self.inventory.location() if variables["loc"] == LOCATION else None,
+            "locations": {"nodes": self.inventory.locations()},
+            "currentAppInstallation": {"accessScopes": [{"handle": scope} for scope in self.scopes]},
+            "nodes": self.orders.aged(variables["orders"], now),
+        }
+
+    def _shipping(self, name: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+        if name == "Ship":
+            return {"fulfillmentCreate": self.desk.create(variables["f"])}
+        if name == "ToShip":
+            return {"order": self.desk.order(variables["id"])}
+        connection = "fulfillmentOrders" if name == "MoreToShip" else "lineItems"
+        return {"node": self.desk.rest(variables["id"], connection, variables["after"], variables["inner"])}
+
+    def _hooks(self, name: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+        if name == "Hooks":
+            return {"webhookSubscriptions": self.pushing.listed(variables["after"])}
+        if name == "AddHook":
+            return {"webhookSubscriptionCreate": self.pushing.add(variables["topic"], variables["hook"])}
+        return {"webhookSubscriptionDelete": self.pushing.drop(variables["id"])}
 
     # -- mutations and their keys --------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from syncd_shopify.wire_orders import read_time, write_time
 
 ORDER_BASE = 5_400_000_000_000
 SEARCH = re.compile(r"updated_at:>='([^']+)'")
+WINDOW = timedelta(days=60)  # without the scope read_all_orders
 DIGITS = re.compile(r"(\d+)$")
 
 
@@ -54,11 +55,12 @@ class Refund:
 
 @dataclass(slots=True)
 class Fulfillment:
-    """One shipment: (line, units)."""
+    """One shipment: (line, units), and what buyers are told of the parcel."""
 
     gid: str
     made_at: datetime
     parts: list[tuple[str, int]]
+    tracking: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -80,6 +82,9 @@ class OrderBook:
         self._location = location
         self._lag = timedelta(seconds=float(quirk["index_lag_seconds"]))
         self._records: dict[str, Record] = {}
+        self.window: timedelta | None = WINDOW
+        self.next_tracking: dict[str, str] = {}
+        self.newest = ""
         for number in market.orders:
             self.note(number)
         market.watchers.append(self.note)
@@ -110,7 +115,8 @@ class OrderBook:
             record.refunds.append(Refund(f"gid://shopify/Refund/{own}{len(record.refunds)}", now, refunded))
         if shipped:
             gid = f"gid://shopify/Fulfillment/{own}{len(record.fulfillments)}"
-            record.fulfillments.append(Fulfillment(gid, now, shipped))
+            record.fulfillments.append(Fulfillment(gid, now, shipped, self.next_tracking))
+            self.next_tracking, self.newest = {}, gid
 
     # -- the search ----------------------------------------------------------------------------------------------
 
@@ -129,7 +135,7 @@ class OrderBook:
             (
                 (moment, order_id(order.number).zfill(20), order)
                 for order in self._market.visible_orders(now)
-                if (moment := self._indexed(order, now)) >= since
+                if self.reaches(order, now) and (moment := self._indexed(order, now)) >= since
             ),
             key=lambda one: one[:2],
         )
@@ -141,6 +147,20 @@ class OrderBook:
             "nodes": [self.node(one[2], variables["inner"]) for one in shown],
         }
         return page, [one[2].number for one in shown], None if more else began
+
+    def reaches(self, order: TruthOrder, now: datetime) -> bool:
+        """Whether the app may see an order of that age."""
+        return self.window is None or now - order.placed_at <= self.window
+
+    def aged(self, gids: Sequence[str], now: datetime) -> list[dict[str, Any] | None]:
+        """`nodes(ids)` of orders: null for what does not exist, or is too old for the app."""
+        known = {f"gid://shopify/Order/{order_id(one.number)}": one for one in self._market.orders.values()}
+        return [
+            {"id": gid, "createdAt": write_time(known[gid].placed_at)}
+            if gid in known and self.reaches(known[gid], now)
+            else None
+            for gid in gids
+        ]
 
     def _indexed(self, order: TruthOrder, now: datetime) -> str:
         """The update time that the search index knows by now, in whole seconds."""
@@ -162,9 +182,9 @@ class OrderBook:
             "cancelledAt": None if order.cancelled_at is None else write_time(order.cancelled_at),
             "test": bool(order.extra.get("test", False)),
             "displayFulfillmentStatus": _status(order),
-            "lineItems": _connection(self._lines(order), None, inner),
+            "lineItems": page_of(self._lines(order), None, inner),
             "refunds": [
-                {"id": one.gid, "refundLineItems": _connection(self._refund_lines(one), None, inner)}
+                {"id": one.gid, "refundLineItems": page_of(self._refund_lines(one), None, inner)}
                 for one in record.refunds
             ],
             "fulfillments": [
@@ -172,11 +192,27 @@ class OrderBook:
                     "id": one.gid,
                     "status": "SUCCESS",
                     "createdAt": write_time(one.made_at),
-                    "fulfillmentLineItems": _connection(_shipped_lines(one), None, inner),
+                    "fulfillmentLineItems": page_of(_shipped_lines(one), None, inner),
                 }
                 for one in record.fulfillments
             ],
         }
+
+    def fulfillments(self, order: TruthOrder) -> list[dict[str, Any]]:
+        """What of an order was shipped, with the parcels' numbers."""
+        return [
+            {
+                "id": one.gid,
+                "status": "SUCCESS",
+                "trackingInfo": [{"number": one.tracking["number"]}] if one.tracking.get("number") else [],
+                "fulfillmentLineItems": page_of(_shipped_lines(one), None, 100),
+            }
+            for one in self._records[order.number].fulfillments
+        ]
+
+    def told_of(self, number: str) -> list[dict[str, str]]:
+        """What buyers are told of each parcel of an order."""
+        return [one.tracking for one in self._records[number].fulfillments]
 
     def rest(self, connection: str, variables: Mapping[str, Any]) -> dict[str, Any] | None:
         """A further page of a connection of one node; None where there is no such node."""
@@ -184,13 +220,13 @@ class OrderBook:
         for number, record in self._records.items():
             order = self._market.orders[number]
             if connection == "lineItems" and gid == f"gid://shopify/Order/{order_id(number)}":
-                return {connection: _connection(self._lines(order), after, inner)}
+                return {connection: page_of(self._lines(order), after, inner)}
             for refund in record.refunds:
                 if connection == "refundLineItems" and gid == refund.gid:
-                    return {connection: _connection(self._refund_lines(refund), after, inner)}
+                    return {connection: page_of(self._refund_lines(refund), after, inner)}
             for fulfillment in record.fulfillments:
                 if connection == "fulfillmentLineItems" and gid == fulfillment.gid:
-                    return {connection: _connection(_shipped_lines(fulfillment), after, inner)}
+                    return {connection: page_of(_shipped_lines(fulfillment), after, inner)}
         return None
 
     def _lines(self, order: TruthOrder) -> list[dict[str, Any]]:
@@ -245,7 +281,7 @@ def _status(order: TruthOrder) -> str:
     return "PARTIALLY_FULFILLED" if sums["held"] else "FULFILLED"
 
 
-def _connection(nodes: Sequence[dict[str, Any]], after: str | None, first: int) -> dict[str, Any]:
+def page_of(nodes: Sequence[dict[str, Any]], after: str | None, first: int) -> dict[str, Any]:
     if not isinstance(first, int) or not 1 <= first <= 250:
         raise BadCall("INVALID_FIELD_ARGUMENTS", "first must be between 1 and 250")
     begin = 0 if after is None else int(after)

@@ -49,8 +49,16 @@ class PointBucket(RateJudge):
 def requested_cost(name: str, variables: Mapping[str, Any], rule: str) -> float:
     """Points that a document of ours asks for under a rule of the switch `connection_cost`."""
     first, inner = int(variables.get("first") or 0), int(variables.get("inner") or 0)
-    if name in ("SetAvailable", "Activate"):
+    if name in ("SetAvailable", "Activate", "Ship", "AddHook", "DropHook"):
         return 11.0
+    if name == "ToShip":
+        return 2.0 + (700 if rule == "old_rule" else 60)
+    if name == "MoreToShip":
+        return 2.0 + (500 if rule == "old_rule" else 40)
+    if name == "Hooks":
+        return 2.0 + (100 if rule == "old_rule" else 10)
+    if name == "Shop":
+        return 10.0
     if name == "Levels":
         rows = len(variables.get("ids") or ())
         return 2.0 + (rows * 3 if rule == "old_rule" else rows * 0.1)

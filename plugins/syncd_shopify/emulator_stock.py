@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -49,6 +49,8 @@ class Inventory:
         self.not_stocked: set[str] = set()
         self.sells_on: set[str] = set()
         self.bundles: set[str] = set()
+        self.other_places: list[dict[str, Any]] = []
+        self.changed: Callable[[list[str]], None] = lambda _keys: None
 
     # -- inventorySetQuantities ----------------------------------------------------------------------------------
 
@@ -58,11 +60,11 @@ class Inventory:
         refused = self._refused_input(given)
         rows = given["quantities"]
         for index, row in enumerate(rows):
-            refused += self._refused_row(index, row, rows, version)
+            refused += self._refused_row(index, row, rows, version, given["name"])
         bad = {error["row"] for error in refused}
         if refused and (None in bad or self._quirk["bad_line"] == "fails_all"):
             return {"inventoryAdjustmentGroup": None, "userErrors": _told(refused, self._quirk["error_field"])}
-        changes = [self._apply(row) for index, row in enumerate(rows) if index not in bad]
+        changes = [self._apply(row, given["name"]) for index, row in enumerate(rows) if index not in bad]
         group = {"id": f"gid://shopify/InventoryAdjustmentGroup/{int(now.timestamp() * 1e6)}", "changes": changes}
         shown = group if changes else None
         return {"inventoryAdjustmentGroup": shown, "userErrors": _told(refused, self._quirk["error_field"])}
@@ -95,7 +97,9 @@ class Inventory:
             refused.append(_error(None, "referenceDocumentUri", "INVALID_REFERENCE_DOCUMENT"))
         return refused
 
-    def _refused_row(self, index: int, row: Mapping[str, Any], rows: list[Any], version: str) -> UserErrorList:
+    def _refused_row(
+        self, index: int, row: Mapping[str, Any], rows: list[Any], version: str, name: str
+    ) -> UserErrorList:
         key = str(row["inventoryItemId"]).removeprefix(INVENTORY_ITEM)
         listing = self._market.listings.get(key)
         expected = row.get("changeFromQuantity")
@@ -113,20 +117,28 @@ class Inventory:
             return [_error(index, "quantity", "INVALID_QUANTITY_TOO_HIGH")]
         if key in self.not_stocked and version <= "2026-07":
             return [_error(index, "locationId", "ITEM_NOT_STOCKED_AT_LOCATION")]
-        if expected is not None and expected != listing.shown:
+        if expected is not None and expected != listing.shown + (self.committed(key) if name == "on_hand" else 0):
             self._market.tally["stale_refused"] += 1
             return [_error(index, "changeFromQuantity", "CHANGE_FROM_QUANTITY_STALE")]
         return []
 
-    def _apply(self, row: Mapping[str, Any]) -> dict[str, Any]:
+    def committed(self, key: str) -> int:
+        """Units of an item in open orders."""
+        return sum(line.held for order in self._market.orders.values() for line in order.lines if line.listing == key)
+
+    def _apply(self, row: Mapping[str, Any], name: str) -> dict[str, Any]:
         key = str(row["inventoryItemId"]).removeprefix(INVENTORY_ITEM)
         expected = row.get("changeFromQuantity")
         form = Form.ABSOLUTE if expected is None else Form.COMPARE_AND_SET
         before = self._market.listings[key].shown
-        after = self._market.write(key, form, row["quantity"], expected)
+        # What is on hand holds the units of open orders too: a sellable number written there sells less.
+        committed = self.committed(key) if name == "on_hand" else 0
+        expected = None if expected is None else expected - committed
+        after = self._market.write(key, form, row["quantity"] - committed, expected)
         self.not_stocked.discard(key)
+        self.changed([key])
         return {
-            "name": "available",
+            "name": name,
             "delta": after - before,
             "quantityAfterChange": after if self._quirk["quantity_after"] == "filled" else None,
             "item": {"id": row["inventoryItemId"]},
@@ -163,7 +175,10 @@ class Inventory:
                 "barcode": None,
                 "displayName": f"Item {key}",
                 "inventoryPolicy": "CONTINUE" if key in self.sells_on else "DENY",
-                "inventoryItem": self._item(key, variables["loc"], now, read=False),
+                "inventoryItem": {
+                    **(self._item(key, variables["loc"], now, read=False) or {}),
+                    "duplicateSkuCount": self._repeats(key),
+                },
             }
             for key in rest[:first]
         ]
@@ -179,6 +194,17 @@ class Inventory:
         if location == self._location and key not in self.not_stocked:
             level = {"quantities": [{"name": "available", "quantity": listing.shown}]}
         return {"id": item_gid(key), "tracked": listing.counted, "inventoryLevel": level}
+
+    def _repeats(self, key: str) -> int:
+        """Other items of the same SKU."""
+        sku = self._market.listings[key].sku
+        return sum(one.sku == sku for other, one in self._market.listings.items() if other != key)
+
+    def locations(self) -> list[dict[str, Any]]:
+        return [self.location(), *self.other_places]
+
+    def location(self) -> dict[str, Any]:
+        return {"id": self._location, "name": "Tokyo", "isActive": self.location_active, "fulfillsOnlineOrders": True}
 
     @staticmethod
     def _level_gid(key: str) -> str:

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
 from syncd.sdk.settings import ChannelSettings, Secret
+
+
+class StockPushes(StrEnum):
+    """Whether the shop also pushes every change of a number on sale. Each write of ours causes one too."""
+
+    OFF = "off"
+    ON = "on"
+
+
+class Notify(StrEnum):
+    """Whether Shopify mails the buyer when a shipment is told."""
+
+    OFF = "off"
+    ON = "on"
+
 
 LOCATION = "gid://shopify/Location/"
 
@@ -29,6 +45,15 @@ class ShopifySettings(ChannelSettings):
     api_version: str = Field(
         "2026-10", description="Version of the Admin API.", pattern=r"^20(2[6-9]|[3-9]\d)-(01|04|07|10)$"
     )
+    webhook_secret: Secret | None = Field(
+        None,
+        description="API secret key of a custom app made in the admin, to verify pushes; else client_secret does.",
+    )
+    stock_pushes: StockPushes = Field(
+        StockPushes.OFF,
+        description="Also have changes of stock pushed: finds hand edits at once, costs a push for each write.",
+    )
+    notify_buyers: Notify = Field(Notify.ON, description="Whether Shopify mails the buyer when a shipment is told.")
     location: str = Field(
         description="The location (ロケーション) whose stock syncd writes: its number or its gid.",
         pattern=r"^(gid://shopify/Location/)?\d+$",
@@ -47,6 +72,11 @@ class ShopifySettings(ChannelSettings):
         if self.access_token is None and not all(pair):
             raise ValueError("a key is missing: give access_token, or both client_id and client_secret")
         return self
+
+    @property
+    def push_secret(self) -> Secret | None:
+        """What pushes are signed with; None where it is not known."""
+        return self.webhook_secret or self.client_secret
 
     @property
     def location_gid(self) -> str:

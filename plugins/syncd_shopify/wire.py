@@ -267,6 +267,8 @@ def read_variant(node: Mapping[str, Any]) -> ListingInfo:
     if not isinstance(item, Mapping) or not isinstance(item.get("id"), str):
         raise BrokenAnswer("Variants: a variant without an inventory item")
     counted = item.get("tracked") is not False and node.get("inventoryPolicy") != "CONTINUE"
+    repeats = item.get("duplicateSkuCount")
+    repeated = isinstance(repeats, int) and repeats > 0 and bool(node.get("sku"))
     return ListingInfo(
         key=tail(item["id"]),
         sku=str(node.get("sku") or ""),
@@ -274,4 +276,5 @@ def read_variant(node: Mapping[str, Any]) -> ListingInfo:
         jan=str(node.get("barcode") or ""),
         quantity=available(item) if counted else None,
         counted=counted,
+        problem=f"{repeats} other items have the same SKU: map it by its key" if repeated else "",
     )

@@ -33,6 +33,8 @@ class Shop:
     emulator: ShopifyEmulator
     limiter: RecordingLimiter
     channel: ShopifyChannel
+    context: ShopContext
+    open_orders: list[str]
     sent: list[httpx.Request] = field(default_factory=list)
 
     async def run(self, work: Awaitable[T]) -> T:
@@ -82,16 +84,18 @@ def open_shop(*, signs_in: str = "token", api_version: str = "2026-10", **quirks
         client = httpx.AsyncClient(transport=transport, base_url=base_url, headers=headers, trust_env=False)
         return HttpClient(client, clock, limiter)
 
-    async def no_orders() -> list[str]:
-        return []
+    numbers: list[str] = []
+
+    async def open_orders() -> list[str]:
+        return numbers
 
     def no_files(address: object) -> Any:
         raise AssertionError("Shopify has no files")
 
-    context = ShopContext(shop="test", clock=clock, http=http, files=no_files, open_orders=no_orders)
+    context = ShopContext(shop="test", clock=clock, http=http, files=no_files, open_orders=open_orders)
     settings = ShopifySettings(**{**emulator.settings(), "api_version": api_version})
     channel = ShopifyChannel(ShopSettings(name="test", channel="shopify"), settings, context)
-    return Shop(clock, world, market, emulator, limiter, channel, sent)
+    return Shop(clock, world, market, emulator, limiter, channel, context, numbers, sent)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 from syncd.sdk.channel import OrderPage
 from syncd.sdk.errors import BrokenAnswer, Unavailable
 from syncd.testing.emulator import Fault, FaultKind
+from syncd.testing.world import TruthLine
 from syncd_shopify.emulator_orders import order_id
 from syncd_shopify.wire_orders import Unreadable, read_order, read_time
 
@@ -224,3 +225,15 @@ def test_order_without_a_needed_field_is_unreadable(missing: str) -> None:
     del node[missing]
     with pytest.raises(Unreadable):
         read_order(node, "x")
+
+
+async def test_line_that_an_order_edit_adds_comes_in_with_the_next_sweep(shop_of: Open) -> None:
+    shop = shop_of()
+    order = shop.market.buy({A: 1})
+    [page] = await shop.sweep()
+    await shop.clock.advance(60)
+    order.lines.append(TruthLine("2", B, 2))
+    shop.market._changed(order, shop.clock.now())
+    [page] = await shop.sweep(page.cursor)
+    [state] = page.states
+    assert [(line.listing, line.ordered, line.counts.held) for line in state.lines] == [(A, 1, 1), (B, 2, 2)]

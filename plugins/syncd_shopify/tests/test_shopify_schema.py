@@ -14,8 +14,10 @@ import httpx
 import pytest
 
 from syncd.sdk.channel import Form, StockWrite
-from syncd_shopify.documents import ALL, SET_AVAILABLE, Document
+from syncd_shopify.documents import ALL, KEYED, Document
+from syncd_shopify.emulator_orders import order_id
 from syncd_shopify.wire import set_variables
+from syncd_shopify.wire_hooks import hook_input
 
 graphql = pytest.importorskip("graphql", reason="graphql-core is not installed")
 
@@ -27,7 +29,7 @@ LOCATION = "gid://shopify/Location/124656943"
 ITEM = "gid://shopify/InventoryItem/30322695"
 
 VARIABLES: dict[str, dict[str, Any]] = {
-    "Shop": {"loc": LOCATION},
+    "Shop": {"loc": LOCATION, "orders": ["gid://shopify/Order/1"]},
     "SetAvailable": set_variables(
         [
             StockWrite("30322695", Form.COMPARE_AND_SET, 7, 9),
@@ -43,6 +45,24 @@ VARIABLES: dict[str, dict[str, Any]] = {
     "OrderLines": {"id": "gid://shopify/Order/1", "after": "20", "inner": 20},
     "RefundLines": {"id": "gid://shopify/Refund/1", "after": "20", "inner": 20},
     "ShippedLines": {"id": "gid://shopify/Fulfillment/1", "after": "20", "inner": 20},
+    "ToShip": {"id": "gid://shopify/Order/1"},
+    "MoreToShip": {"id": "gid://shopify/Order/1", "after": "20", "inner": 50},
+    "ToShipLines": {"id": "gid://shopify/FulfillmentOrder/1", "after": "50", "inner": 50},
+    "Ship": {
+        "f": {
+            "notifyCustomer": True,
+            "trackingInfo": {"company": "Yamato (JA)", "number": "400012345678"},
+            "lineItemsByFulfillmentOrder": [
+                {
+                    "fulfillmentOrderId": "gid://shopify/FulfillmentOrder/1",
+                    "fulfillmentOrderLineItems": [{"id": "gid://shopify/FulfillmentOrderLineItem/1", "quantity": 2}],
+                }
+            ],
+        }
+    },
+    "Hooks": {"after": None},
+    "AddHook": {"topic": "ORDERS_CREATE", "hook": hook_input("ORDERS_CREATE", "https://h.example/webhooks/test")},
+    "DropHook": {"id": "gid://shopify/WebhookSubscription/1"},
 }
 
 
@@ -90,20 +110,38 @@ def test_every_variable_fits_in_every_version(schema: Any) -> None:
 
 
 def test_mutations_carry_the_idempotent_directive() -> None:
-    assert all(("@idempotent(key: $key)" in one.text) is one.effect for one in ALL)
-    assert SET_AVAILABLE.effect
+    assert all(("@idempotent(key: $key)" in one.text) is (one in KEYED) for one in ALL)
+    assert all(one.effect for one in KEYED)
 
 
 def run_against(schema: Any, document: Document, variables: dict[str, Any], answer: Any) -> Any:
     """Execute the document over the answer as if it were the shop: proves types, and that nothing is missing."""
     root = json.loads(json.dumps(answer))
-    named = {"Levels": "InventoryItem", "OrderLines": "Order", "RefundLines": "Refund", "ShippedLines": "Fulfillment"}
+    named = {
+        "Levels": "InventoryItem",
+        "Shop": "Order",
+        "OrderLines": "Order",
+        "RefundLines": "Refund",
+        "ShippedLines": "Fulfillment",
+        "MoreToShip": "Order",
+        "ToShipLines": "FulfillmentOrder",
+    }
     for node in [root.get("node"), *(root.get("nodes") or ())]:
         if node is not None:
             node["__typename"] = named[document.name]
     result = graphql.execute(schema, graphql.parse(document.text), root_value=root, variable_values=variables)
     assert result.errors is None, f"{document.name}: {result.errors}"
     return result.data
+
+
+def shipped(shop: Any, number: str) -> dict[str, Any]:
+    """Variables that ship an order as it stands."""
+    order = shop.market.orders[number]
+    [node] = shop.emulator.desk.order(f"gid://shopify/Order/{order_id(number)}")["fulfillmentOrders"]["nodes"]
+    items = [{"id": one["id"], "quantity": one["remainingQuantity"]} for one in node["lineItems"]["nodes"]]
+    assert order.lines
+    by_order = [{"fulfillmentOrderId": node["id"], "fulfillmentOrderLineItems": items}]
+    return {"f": {**VARIABLES["Ship"]["f"], "lineItemsByFulfillmentOrder": by_order}}
 
 
 @pytest.mark.anyio
@@ -114,13 +152,17 @@ async def test_what_the_emulator_answers_fits_the_schema(shop_of: Callable[..., 
     shop.market.cancel(order.number, {"1": 1})
     shop.market.ship(order.number)
     shop.market.give_back(order.number, {"2": 1}, restock=True)
+    late = shop.market.buy({b: 1})
     inner = {"inner": 1, "after": "1"}
     search = {"q": "updated_at:>='2026-01-01T00:00:00Z'", "first": 9, "after": None, "inner": 1}
-    [node] = shop.emulator.orders.search(search, shop.clock.now())[0]["nodes"]
+    [node, _] = shop.emulator.orders.search(search, shop.clock.now())[0]["nodes"]
     ids = {
         "OrderLines": node["id"],
         "RefundLines": node["refunds"][0]["id"],
         "ShippedLines": node["fulfillments"][0]["id"],
+        "ToShip": node["id"],
+        "MoreToShip": node["id"],
+        "ToShipLines": f"gid://shopify/FulfillmentOrder/1{node['id'].rsplit('/', 1)[-1]}",
     }
     path = "/admin/api/2026-10/graphql.json"
     transport = httpx.ASGITransport(app=shop.emulator.app)
@@ -128,7 +170,11 @@ async def test_what_the_emulator_answers_fits_the_schema(shop_of: Callable[..., 
         for document in ALL:
             variables = dict(VARIABLES[document.name])
             if document.name in ids:
-                variables |= {"id": ids[document.name], **inner}
+                variables |= {"id": ids[document.name], **(inner if "after" in variables else {})}
+            if document.name == "Shop":
+                variables |= {"orders": [node["id"], "gid://shopify/Order/404"]}
+            if document.name == "Ship":
+                variables = shipped(shop, late.number)
             call = {"query": document.text, "operationName": document.name, "variables": variables}
             headers = {"X-Shopify-Access-Token": "shpat_emulated"}
             body = (await client.post(path, json=call, headers=headers)).json()

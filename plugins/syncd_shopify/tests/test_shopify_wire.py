@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,12 @@ from pydantic import SecretStr
 from syncd.model import OrderState
 from syncd.sdk.channel import (
     Accepted,
+    Carrier,
     CheckReport,
     Form,
     ListingInfo,
     OrderPage,
+    Shipment,
     ShopContext,
     StockWrite,
     WriteReport,
@@ -70,9 +72,18 @@ class Wire:
             return await self.channel.read_stock(request["listings"])
         if request["call"] == "fetch_orders":
             return await self.channel.fetch_orders(request["cursor"])
+        if request["call"] == "register_webhooks":
+            return await self.channel.register_webhooks(request["address"])
+        if request["call"] == "send_shipments":
+            return await self.channel.send_shipments([_shipment(one) for one in request["shipments"]])
         if request["call"] == "list_listings":
             return [info async for info in self.channel.list_listings()]
         return await self.channel.check()
+
+
+def _shipment(given: Mapping[str, Any]) -> Shipment:
+    left_at = datetime(2026, 11, 21, 3, tzinfo=UTC)
+    return Shipment(given["order"], Carrier(given["carrier"]), given["tracking"], left_at, given["lines"])
 
 
 def _no_files(address: object) -> Any:
@@ -104,9 +115,9 @@ def as_json(value: Any) -> Any:
     if isinstance(value, list):
         return [as_json(one) for one in value]
     if isinstance(value, ListingInfo):
-        names = ("key", "sku", "name", "jan", "quantity", "counted")
+        names = ("key", "sku", "name", "jan", "quantity", "counted", "problem")
         return {name: getattr(value, name) for name in names}
-    return dict(value)
+    return None if value is None else dict(value)
 
 
 def _row(row: Any) -> dict[str, Any]:
