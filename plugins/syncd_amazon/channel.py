@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
@@ -74,10 +75,10 @@ class AmazonChannel(Channel):
         self._clock = context.clock
         self._api = AmazonApi(shop.base_url, settings, context)
         self._shelves = Shelves(self._api, context.clock)
-        self._results = Results(self._api, self._shelves, context.clock)
+        self._orders = OrderReader(self._api, settings, context.clock)
+        self._results = Results(self._api, self._shelves, context.clock, self._orders_until)
         self._report = ListingReport(self._api, context.clock)
         self._writer = Writer(settings.seller_id, self._api, self._shelves, self._results, self._report, context.clock)
-        self._orders = OrderReader(self._api, settings, context.clock)
         self._shipper = Shipper(self._api, settings.marketplace_id)
         self._options = Options(self._api, self._results)
 
@@ -87,6 +88,10 @@ class AmazonChannel(Channel):
 
     async def aclose(self) -> None:
         await self._api.aclose()
+
+    def _orders_until(self) -> float:
+        """Up to when orders were looked for; without end where nobody takes them in."""
+        return math.inf if self._shop.orders is Orders.OFF else self._orders.looked_until
 
     async def check(self) -> CheckReport:
         """Use each role this shop needs once, then tell when the client secret has to be rotated."""

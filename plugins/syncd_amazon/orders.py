@@ -54,6 +54,8 @@ class OrderReader:
         self._overlap = timedelta(minutes=settings.overlap_minutes)
         self._preorders = settings.preorders
         self._rested: tuple[Mapping[str, Any], float, datetime | None] | None = None
+        self.looked_until = 0.0
+        """Up to when the last whole read looked, in seconds since the epoch."""
 
     async def page(self, cursor: Cursor | None) -> OrderPage:
         """The next page of states; an order that cannot be read is a problem, not the end."""
@@ -70,6 +72,7 @@ class OrderReader:
         if token is not None:
             following = {**place, "token": token, "given": write_time(now)}
             return OrderPage(states=states, cursor=following, more=True, problems=problems)
+        self.looked_until = read_time(place["before"]).timestamp()
         seen_until = read_time(place["before"]) - self._overlap
         rest = self._at_rest(max(seen_until, read_time(place["after"])))
         self._rested = (rest, began, seen_until)

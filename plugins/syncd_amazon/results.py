@@ -2,11 +2,14 @@
 
 A receipt holds all that is needed to judge by: what was sent, when, and what the page showed before. A number is
 settled when the page shows it; when it shows something that only our number can explain; or when it is overdue.
+
+A number that took long to show has wiped out the sales of that time from the page, so no reading of it can tell them
+any more. Its result is held back until an order read has looked past the time at which it was seen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -25,6 +28,10 @@ SHOWN_WITHIN_SECONDS = 900.0
 """How long a number may take to show: general knowledge, not confirmed."""
 OVERDUE_SECONDS = 2 * SHOWN_WITHIN_SECONDS
 INDEXED_WITHIN_SECONDS = 60.0
+QUICK_SECONDS = 30.0
+"""A number seen so soon has wiped out next to nothing: its result is given at once."""
+HELD_AT_MOST_SECONDS = 900.0
+LOOK_AGAIN_SECONDS = 60.0
 
 
 class Way(StrEnum):
@@ -105,11 +112,13 @@ class FeedResult:
 class Results:
     """Finds the results of receipts. Keeps nothing that a restart must not lose: the receipts hold it all."""
 
-    def __init__(self, api: AmazonApi, shelves: Shelves, clock: Clock) -> None:
+    def __init__(self, api: AmazonApi, shelves: Shelves, clock: Clock, orders_until: Callable[[], float]) -> None:
         self._api = api
         self._shelves = shelves
         self._clock = clock
+        self._orders_until = orders_until
         self._looked: dict[str, float] = {}
+        self._held: dict[str, tuple[float, Accepted]] = {}
         self._feeds: dict[str, FeedResult] = {}
         self._under_way: dict[str, float] = {}
 
@@ -135,8 +144,9 @@ class Results:
             except ValueError:
                 told[text] = Rejected(0, Reason.OTHER, "a receipt of another version")
         await self._ask_feeds(receipts.values())
-        due = self._judge_by_feed(receipts, told)
+        due = self._judge_by_feed({text: one for text, one in receipts.items() if text not in self._held}, told)
         await self._read_back(receipts, due, told)
+        self._release(receipts, told)
         self._looked = {text: at for text, at in self._looked.items() if text in receipts and text not in told}
         for text, one in receipts.items():
             if text in told:
@@ -202,16 +212,38 @@ class Results:
         self, receipts: dict[str, Receipt], due: dict[str, float], told: dict[str, Accepted | Rejected]
     ) -> None:
         """Read pages, those looked at longest ago first."""
-        turn = sorted(due, key=lambda text: self._looked.get(text, 0.0))[: MOST_READS * READ_ROWS]
+        now = self._now()
+        turn = [text for text, since in due.items() if now >= self._looked.get(text, 0.0) + self._pause(now - since)]
+        turn = sorted(turn, key=lambda text: self._looked.get(text, 0.0))[: MOST_READS * READ_ROWS]
         for first in range(0, len(turn), READ_ROWS):
             part = turn[first : first + READ_ROWS]
             shelves = await self._shelves.look(list(dict.fromkeys(receipts[text].sku for text in part)))
             for text in part:
-                self._looked[text] = self._now()
-                one = self._verdict(receipts[text], shelves.get(receipts[text].sku), self._now() - due[text])
+                self._looked[text] = now
+                one = self._verdict(receipts[text], shelves.get(receipts[text].sku), now - due[text])
                 if one is not None:
-                    told[text] = one
+                    self._settle(text, receipts[text], one, told)
         self._let_go(receipts, due.keys() - set(turn), due, told)
+
+    @staticmethod
+    def _pause(age_seconds: float) -> float:
+        """Seconds between two looks at a page: the longer a number takes, the more seldom."""
+        return min(LOOK_AGAIN_SECONDS, age_seconds / 4)
+
+    def _settle(
+        self, text: str, receipt: Receipt, one: Accepted | Rejected, told: dict[str, Accepted | Rejected]
+    ) -> None:
+        """Give a result, or hold it back until the orders of the time that the number took are read."""
+        if isinstance(one, Accepted) and self._now() - receipt.sent > QUICK_SECONDS:
+            self._held[text] = (self._now(), one)
+        else:
+            told[text] = one
+
+    def _release(self, receipts: dict[str, Receipt], told: dict[str, Accepted | Rejected]) -> None:
+        """Give the results whose time the orders now cover; none is held for ever."""
+        covered = max(self._orders_until(), self._now() - HELD_AT_MOST_SECONDS)
+        told |= {text: one for text, (seen, one) in self._held.items() if text in receipts and seen <= covered}
+        self._held = {text: held for text, held in self._held.items() if text in receipts and text not in told}
 
     def _let_go(
         self,
@@ -224,7 +256,7 @@ class Results:
         for text in unread:
             result = self._feeds.get(receipts[text].source)
             if result is not None and result.is_told and self._now() - due[text] >= SHOWN_WITHIN_SECONDS:
-                told[text] = Accepted(0)
+                self._settle(text, receipts[text], Accepted(0), told)
 
     def _verdict(self, receipt: Receipt, shelf: Shelf | None, age_seconds: float) -> Accepted | Rejected | None:
         feed = self._feeds.get(receipt.source) if receipt.way is Way.FEED else None

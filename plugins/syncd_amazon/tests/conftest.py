@@ -20,7 +20,7 @@ from syncd.model import OrderState
 from syncd.sdk.channel import Accepted, Channel, Cursor, Form, OrderPage, Pending, Rejected, StockWrite, WriteReport
 from syncd.sdk.grants import MemoryGrants
 from syncd.sdk.http import HttpClient, Limiter
-from syncd.sdk.settings import ShopSettings, Writes
+from syncd.sdk.settings import Orders, ShopSettings, Writes
 from syncd.testing.emulator import EmulatorTransport
 from syncd.testing.fakes import BudgetLimiter, ManualClock, run_until, shop_context
 from syncd.testing.world import TruthOrder, World
@@ -47,9 +47,13 @@ class Recording(EmulatorTransport):
 
 
 class Account:
-    """One emulated account, and a channel that behaves as under the core."""
+    """One emulated account, and a channel that behaves as under the core. Results are held back for orders only where
+    `orders` is on."""
 
-    def __init__(self, settings: Mapping[str, Any] | None = None, **quirks: str) -> None:
+    def __init__(
+        self, settings: Mapping[str, Any] | None = None, *, orders: Orders = Orders.OFF, **quirks: str
+    ) -> None:
+        self.orders = orders
         self.clock = ManualClock()
         self.world = World(self.clock.now)
         self.market = self.world.market("amazon")
@@ -75,7 +79,7 @@ class Account:
             return HttpClient(client, self.clock, within)
 
         context = replace(shop_context(self.emulator), http=http, grants=self.grants)
-        shop = ShopSettings(name="amazon-main", channel="amazon", writes=Writes.ON)
+        shop = ShopSettings(name="amazon-main", channel="amazon", writes=Writes.ON, orders=self.orders)
         channel = AmazonChannel(shop, AmazonSettings(**self.settings), context)
         assert isinstance(channel, Channel)
         return channel
@@ -248,7 +252,7 @@ def open_account() -> Iterator[Callable[..., Account]]:
     """Opens an account with switches of the emulator. All that went over its wire is held against the models."""
     opened: list[Account] = []
 
-    def opener(*given: Any, **quirks: str) -> Account:
+    def opener(*given: Any, **quirks: Any) -> Account:
         opened.append(Account(*given, **quirks))
         return opened[-1]
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from syncd.sdk.channel import Accepted, Pending, Reason, Rejected
+from syncd.sdk.settings import Orders
 from syncd_amazon.emulator import AmazonEmulator
 
 pytestmark = pytest.mark.anyio
@@ -136,6 +137,35 @@ async def test_page_that_shows_less_for_a_quarter_of_an_hour_has_sold_some(open_
     account.buy(3)
     account.channel = account.open()  # nothing is remembered of what the page showed before
     assert await account.collect(report, after=100) == {0: Accepted(0)}
+
+
+async def test_number_that_took_long_is_settled_once_the_orders_of_that_time_are_read(open_account: Open) -> None:
+    account = open_account(orders=Orders.ON, shown_after="800")
+    await account.poll()
+    await account.run(account.channel.read_stock([A]))
+    report = await account.write((A, 20))
+    order = account.buy(3)
+    await account.clock.advance(800)
+    account.emulator.settle()
+    assert account.shown(A) == 20, "the three that were sold meanwhile are wiped out"
+    assert await account.collect(report) == {}
+    await account.poll()
+    assert account.state(order).lines[0].ordered == 3
+    assert await account.collect(report) == {}, "that read looked up to two minutes ago"
+    await account.poll_after()
+    assert await account.collect(report) == {0: Accepted(0, 20)}
+
+
+async def test_number_that_showed_at_once_waits_for_no_orders(open_account: Open) -> None:
+    account = open_account(orders=Orders.ON, shown_after="5")
+    assert await account.collect(await account.write((A, 20)), after=5) == {0: Accepted(0, 20)}
+
+
+async def test_no_result_is_held_for_ever_when_orders_cannot_be_read(open_account: Open) -> None:
+    account = open_account(orders=Orders.ON, shown_after="800")
+    report = await account.write((A, 20))
+    assert await account.collect(report, after=800) == {}
+    assert await account.collect(report, after=901) == {0: Accepted(0, 20)}
 
 
 async def test_page_that_keeps_showing_more_is_a_refused_row_in_the_end(open_account: Open) -> None:
