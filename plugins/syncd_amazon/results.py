@@ -9,7 +9,8 @@ any more. Its result is held back until an order read has looked past the time a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -85,6 +86,12 @@ def verdict(
         return Accepted(0) if age_seconds >= SHOWN_WITHIN_SECONDS else None
     told = f"sent, but after {age_seconds / 60:.0f} minutes the page still shows {shelf.quantity}"
     return Rejected(0, Reason.OTHER, told) if age_seconds >= OVERDUE_SECONDS else None
+
+
+def zeros_that_overtake(receipts: Mapping[str, Receipt]) -> set[str]:
+    """The writes to 0 of SKUs that have another number on its way, which may land over them."""
+    numbers = Counter(one.sku for one in receipts.values())
+    return {text for text, one in receipts.items() if one.quantity == 0 and numbers[one.sku] > 1}
 
 
 def _only_ours_explains(receipt: Receipt, shows: int) -> bool:
@@ -212,7 +219,7 @@ class Results:
         self, receipts: dict[str, Receipt], due: dict[str, float], told: dict[str, Accepted | Rejected]
     ) -> None:
         """Read pages, those looked at longest ago first."""
-        now = self._now()
+        now, overtaking = self._now(), zeros_that_overtake(receipts)
         turn = [text for text, since in due.items() if now >= self._looked.get(text, 0.0) + self._pause(now - since)]
         turn = sorted(turn, key=lambda text: self._looked.get(text, 0.0))[: MOST_READS * READ_ROWS]
         for first in range(0, len(turn), READ_ROWS):
@@ -220,7 +227,10 @@ class Results:
             shelves = await self._shelves.look(list(dict.fromkeys(receipts[text].sku for text in part)))
             for text in part:
                 self._looked[text] = now
-                one = self._verdict(receipts[text], shelves.get(receipts[text].sku), now - due[text])
+                shelf = shelves.get(receipts[text].sku)
+                one = self._verdict(receipts[text], shelf, now - due[text])
+                if one is None and shelf is not None and text in overtaking:
+                    one = Accepted(0)  # the core sends it again until the older write is known to be dead
                 if one is not None:
                     self._settle(text, receipts[text], one, told)
         self._let_go(receipts, due.keys() - set(turn), due, told)

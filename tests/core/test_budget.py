@@ -131,3 +131,10 @@ def test_a_clock_that_goes_back_refills_nothing() -> None:
     bucket.take(0.0, 50.0)
     assert bucket.level == 0.0
     assert bucket.ready_at(1.0, 101.0) == pytest.approx(101.0)
+
+
+def test_a_rate_alone_leaves_what_is_left_as_counted() -> None:
+    bucket = Bucket(1.0, 10.0)
+    bucket.take(8.0, 0.0)
+    bucket.feed(None, 1.0, 2.0, None)
+    assert (bucket.level, bucket.rate, bucket.burst) == (3.0, 2.0, 10.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -10,7 +11,18 @@ from syncd.daemon.agenda import Agenda, Occasion
 from syncd.daemon.facts import put_shown, shown_of
 from syncd.daemon.sending import Settled, doubt_call, plan_call, recover, settle_call, undo_call
 from syncd.model import ListingState
-from syncd.sdk.channel import Accepted, Form, Pending, Reason, Rejected, StockWrite, Unreported, WriteReport, WriteRoute
+from syncd.sdk.channel import (
+    Accepted,
+    Form,
+    Pending,
+    ReadFirst,
+    Reason,
+    Rejected,
+    StockWrite,
+    Unreported,
+    WriteReport,
+    WriteRoute,
+)
 from syncd.store import listings as listing_rows
 from syncd.store.shops import set_shop
 
@@ -300,6 +312,20 @@ def test_a_call_holds_no_more_rows_than_its_route_takes(shelf: Shelf) -> None:
         sizes.append(len(agenda.rows))
         desk.settle(agenda, accepted(agenda))
     assert sizes == [3, 3, 1]
+
+
+def test_a_route_too_large_to_read_for_is_fenced_by_an_order_read(shelf: Shelf) -> None:
+    desk = Desk(shelf, A)
+    desk.goods(2)
+    desk.sell("m0", 2)
+    shelf.wait(400)
+    desk.shop = replace(desk.shop, reads_stock=True)
+    bulk = replace(desk.route, read_first=ReadFirst.ORDERS)
+    first = desk.plan(route=bulk)
+    assert (first.need_orders, first.need_stock, written(first)) == (True, [], [])
+    assert desk.plan().need_stock, "by any other route its own number is read"
+    desk.orders_read()
+    assert written(desk.plan(route=bulk)) == [StockWrite("m0", A, 3)]
 
 
 def test_a_listing_has_one_open_write_at_most(shelf: Shelf) -> None:

@@ -271,6 +271,20 @@ async def test_feed_that_hangs_stays_pending_until_amazon_calls_it_dead(open_acc
     assert await account.collect(report, after=8 * 3600) == {0: Accepted(0, 5)}
 
 
+async def test_stockout_that_overtook_a_feed_does_not_wait_for_a_page_that_the_feed_wrote_over(
+    open_account: Open,
+) -> None:
+    account = open_account()
+    feed = await account.write((A, 20), route="feed")
+    zero = await account.write((A, 0), key="zero")
+    await account.clock.advance(20)
+    account.emulator.settle()
+    assert account.shown(A) == 20, "the older write landed last"
+    receipts = {row.receipt: row.index for report in (zero, feed) for row in report.rows}
+    told = await account.run(account.channel.collect(list(receipts)))
+    assert told[zero.rows[0].receipt] == Accepted(0), "the core sends it again as long as the feed is not settled"
+
+
 @pytest.mark.parametrize(("outcome", "told"), [("CANCELLED", "cancelled"), ("FATAL", "still shows 50")])
 async def test_feed_that_ends_badly_is_judged_by_its_pages(open_account: Open, outcome: str, told: str) -> None:
     account = open_account()
