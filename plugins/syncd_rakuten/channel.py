@@ -14,6 +14,7 @@ from syncd.sdk.channel import (
     CheckReport,
     Cursor,
     Form,
+    Hint,
     ListingInfo,
     OrderFilter,
     OrderPage,
@@ -22,6 +23,7 @@ from syncd.sdk.channel import (
     Shipment,
     ShopContext,
     StockWrite,
+    Webhook,
     WriteReport,
     WriteRoute,
 )
@@ -30,6 +32,7 @@ from syncd.sdk.settings import ChannelSettings, Orders, ShopSettings, Writes
 from syncd_rakuten.api import ADDRESS, RakutenApi, ReadRefused
 from syncd_rakuten.catalogue import READ_ROWS, Catalogue
 from syncd_rakuten.feed import OrderFeed
+from syncd_rakuten.notices import REPLY, hint_of
 from syncd_rakuten.polling import VISIBILITY_SECONDS
 from syncd_rakuten.settings import RakutenSettings
 from syncd_rakuten.shipping import SHIPMENT_ROWS, ShippingDesk
@@ -109,7 +112,9 @@ class RakutenChannel(Channel):
 
     @property
     def capabilities(self) -> Capabilities:
-        return CAPABILITIES
+        if self._settings.notice_auth_key is None:
+            return CAPABILITIES
+        return replace(CAPABILITIES, publishes_webhooks=True, webhook_reply=REPLY)
 
     async def aclose(self) -> None:
         await self._api.aclose()
@@ -172,6 +177,14 @@ class RakutenChannel(Channel):
     async def send_shipments(self, shipments: Sequence[Shipment]) -> WriteReport:
         """Report parcels, one call each after one that reads their orders."""
         return await self._shipping.send(shipments)
+
+    async def register_webhooks(self, address: str) -> None:
+        """Nothing to do: Rakuten sets the address of the notices up itself, on the shop's and the vendor's word."""
+
+    async def receive(self, webhook: Webhook) -> Hint:
+        """Take a push notice; whatever it says, the orders are read."""
+        key = self._settings.notice_auth_key
+        return hint_of(webhook.body, self._settings.shop_url, "" if key is None else key.get_secret_value())
 
     async def read_stock(self, listings: Sequence[str]) -> Mapping[str, int | None]:
         """Read stock records, 1000 a call.

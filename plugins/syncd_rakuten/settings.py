@@ -26,6 +26,9 @@ class RakutenSettings(ChannelSettings):
     )
     service_secret: Secret = Field(description="serviceSecret of RMS WEB SERVICE.")
     license_key: Secret = Field(description="licenseKey of RMS WEB SERVICE. It lives 90 days.")
+    notice_auth_key: Secret | None = Field(
+        None, description="authKey of the push notices (システムイベント通知サービス), where the shop has them."
+    )
     license_expires: date | None = Field(
         None, description="Last day of the licence key; used when Rakuten's licence API does not answer."
     )

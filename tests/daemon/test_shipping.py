@@ -236,3 +236,27 @@ async def test_an_old_order_is_forgotten_with_its_parcel_but_not_while_a_refusal
         await trial.stage.daemon.housekeeping.turn()
         assert await trial.rows("SELECT number FROM orders") == [(refused.number,)]
         assert await states(trial) == ["refused"]
+
+
+@virtual
+async def test_what_staff_entered_at_the_shop_before_our_call_is_settled_though_our_call_is_refused() -> None:
+    async with Trial.of({"a": {}}, GOODS) as trial:
+        [order] = await bought(trial)
+        trial.world.markets["a"].ship(order.number, tracking="by hand")
+        await ship(trial, (order, "1234"))  # before the shop's state is read
+        await trial.run(20)
+        assert await states(trial) == ["accepted"]
+        assert order.parcels == ["by hand"]
+        assert await trial.alarms() == set()
+        assert await trial.books() == []
+
+
+@virtual
+async def test_a_shipment_of_an_order_that_was_cancelled_there_stays_refused() -> None:
+    async with Trial.of({"a": {}}, GOODS) as trial:
+        [order] = await bought(trial)
+        trial.world.markets["a"].cancel(order.number)
+        await ship(trial, (order, "1234"))
+        await trial.run(60)
+        assert await states(trial) == ["refused"]
+        assert await trial.alarms() == {"shipment_refused"}

@@ -25,7 +25,7 @@ def test_the_hook_offers_the_channel() -> None:
 
 
 def test_the_sample_with_every_line_in_use_is_a_shop_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("service-secret", "license-key"):
+    for name in ("service-secret", "license-key", "notice-auth-key"):
         (tmp_path / f"rakuten-main-{name}").write_text("hidden\n", encoding="utf-8")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     lines = SAMPLE.read_text(encoding="utf-8").splitlines()

@@ -44,7 +44,7 @@ def undecided(
 ) -> list[dict[str, Any]]:
     """Lines whose returned units wait for a person, oldest first."""
     shops = list(facts.shops.values()) if shop_name is None else [shop_facts(facts, shop_name)]
-    ids = [shop.id for shop in shops if _inspects(shop)]
+    ids = [shop.id for shop in shops if inspects(shop)]
     found: list[dict[str, Any]] = []
     while ids and len(found) < limit:
         rows = returned.undecided(conn, ids, limit=limit, after_id=after_id)
@@ -65,7 +65,8 @@ def waiting_units(facts: Facts, rows: Sequence[tuple[int, str, int]]) -> dict[in
     return found
 
 
-def _inspects(shop: ShopFacts) -> bool:
+def inspects(shop: ShopFacts) -> bool:
+    """Whether any returned goods of a shop wait for a person."""
     return Returns.INSPECT in (shop.returns, *shop.returns_by_reason.values())
 
 

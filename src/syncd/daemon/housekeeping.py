@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from syncd.config import Settings
 from syncd.daemon.booking import book_overdue
-from syncd.daemon.desk_returns import waiting_units
+from syncd.daemon.desk_returns import inspects, waiting_units
 from syncd.daemon.hub import Hub, Shop, Status
 from syncd.daemon.supervisor import Runner
 from syncd.model import Lane, ShipmentState, from_us, to_us
@@ -146,8 +146,12 @@ class Housekeeping:
         metrics.disk_free_bytes.set(free)
 
     async def _return_gauges(self) -> None:
-        waiting = waiting_units(self.hub.facts, await self.hub.store.read(returned.waiting))
-        for shop_id, shop in self.hub.facts.shops.items():
+        facts = self.hub.facts
+        asked = any(
+            inspects(shop) for shop in facts.shops.values()
+        )  # elsewhere what came back stays undecided for good
+        waiting = waiting_units(facts, await self.hub.store.read(returned.waiting)) if asked else {}
+        for shop_id, shop in facts.shops.items():
             self.hub.metrics.returns_waiting.labels(shop.name).set(waiting.get(shop_id, 0))
 
     def _shipment_gauges(self, waiting: Sequence[Mapping[str, Any]]) -> None:

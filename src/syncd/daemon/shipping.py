@@ -117,7 +117,11 @@ class Shipping:
             note = "the daemon stopped during the call"
             shipments.set_state(conn, lost, ShipmentState.IN_DOUBT, now_us, doubt_us=doubt_us, note=note)
             self._recovered = True
-        rows = shipments.live(conn, self.shop.id, ShipmentState.IN_DOUBT, ShipmentState.REFUSED)
+        rows = [
+            row
+            for state in (ShipmentState.IN_DOUBT, ShipmentState.REFUSED)  # many refusals hide no doubt
+            for row in shipments.live(conn, self.shop.id, state)
+        ]
         if not rows:
             return None
         lines = shipments.lines_of(conn, [row.id for row in rows])
@@ -169,7 +173,9 @@ class Shipping:
             shown = {line.id: max(line.shop_shipped, taken.get(line.id, 0)) for line in every[row.order_id]}
             for one in lines:
                 shown[one.line_id] += one.units
-                shipments.expect(conn, row.id, one.line_id, shown[one.line_id])
+                # Never more than was ordered: where staff entered it at the shop meanwhile, it has arrived by that.
+                most = max(1, min(shown[one.line_id], one.ordered))
+                shipments.expect(conn, row.id, one.line_id, most)
             rest = {
                 _name(one): left
                 for one in every[row.order_id]

@@ -110,9 +110,10 @@ class Capabilities:
     """What a channel can do, as its documents prove it; what is not confirmed is declared as the worse case.
 
     `visibility_seconds`: the longest until an accepted order can be read. `listing_case_sensitive`: False
-    where the shop folds listing keys to lower case. `shipment_rows`: shipments a call. `listing_options`: names of
-    what staff may set on a listing beside its stock, e.g. `lead_time_days`. `signs_in`: a person signs in on a page
-    of the channel (OAuth) before the first call, and again when the grant ends.
+    where the shop folds listing keys to lower case. `webhook_reply`: the XML that a shop wants in answer to a push
+    that was taken. `shipment_rows`: shipments a call. `listing_options`: names of what staff may set on a listing
+    beside its stock, e.g. `lead_time_days`. `signs_in`: a person signs in on a page of the channel (OAuth) before the
+    first call, and again when the grant ends.
     """
 
     quantity: Quantity = Quantity.AVAILABLE
@@ -129,6 +130,7 @@ class Capabilities:
     read_rows: int = 100
     read_operation: str = ""
     publishes_webhooks: bool = False
+    webhook_reply: str = ""
     takes_shipments: bool = False
     shipment_rows: int = 1
     lists_listings: bool = False

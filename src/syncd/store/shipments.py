@@ -123,9 +123,9 @@ def due(conn: Connection, shop_id: int, now_us: int, most: int) -> list[Shipment
     return rows[:1] if rows and rows[0].alone else rows
 
 
-def live(conn: Connection, shop_id: int, *states: ShipmentState) -> list[ShipmentRow]:
-    """A shop's shipments in one of these states that are not over, oldest first."""
-    query = _rows.where(shipment.c.shop_id == shop_id, LIVE, shipment.c.state.in_(states))
+def live(conn: Connection, shop_id: int, state: ShipmentState) -> list[ShipmentRow]:
+    """A shop's shipments in a state that is not over, oldest first."""
+    query = _rows.where(shipment.c.shop_id == shop_id, LIVE, shipment.c.state == state)
     return [ShipmentRow(*row) for row in conn.execute(query.order_by(shipment.c.id).limit(MOST_LOOKED_AT))]
 
 

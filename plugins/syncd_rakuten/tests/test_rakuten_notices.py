@@ -1,0 +1,87 @@
+"""Push notices: a hint and nothing more, and nothing at all from a stranger."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from syncd_rakuten.notices import hint_of
+
+AUTH = "<authModel><contractId>1</contractId><shopUrl>shop</shopUrl><authKey>{key}</authKey></authModel>"
+OTHER = f"<notifyModelX>{AUTH.format(key='key')}</notifyModelX>".encode()
+BOMB = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]>'
+
+
+def orders(*numbers: str, key: str = "key", head: str = "") -> bytes:
+    told = "".join(
+        f"<orderInfoNotifyModel><orderNumber>{n}</orderNumber><seqId>{i}</seqId><orderDate>2026-11-21</orderDate>"
+        f"<basketModel><itemId>1</itemId><units>2</units></basketModel></orderInfoNotifyModel>"
+        for i, n in enumerate(numbers, 1)
+    )
+    return f"{head}<orderNotifyModel>{AUTH.format(key=key)}{told}</orderNotifyModel>".encode()
+
+
+def event(service: str, function: str, key: str = "key", *, request: str = "r1") -> bytes:
+    told = (
+        f"<notifyInfoModel><requestId>{request}</requestId><serviceId>{service}</serviceId>"
+        f'<functionId>{function}</functionId><value1 name="操作">1</value1></notifyInfoModel>'
+    )
+    return f"<notifyModel>{AUTH.format(key=key)}{told}</notifyModel>".encode()
+
+
+def test_a_new_order_asks_for_the_orders_and_has_an_id() -> None:
+    hint = hint_of(orders("1-2026-1", "1-2026-2"), "shop", "key")
+    assert hint.orders
+    assert hint.id == "orders:1,2"
+    assert hint_of(orders("1-2026-1", "1-2026-2"), "shop", "key") == hint
+
+
+@pytest.mark.parametrize(
+    ("service", "function", "asks"),
+    [("4000", "1100", True), ("5000", "1100", True), ("3000", "1100", False), ("9000", "1", False)],
+)
+def test_a_change_or_a_screening_asks_for_the_orders_and_a_finished_csv_does_not(
+    service: str, function: str, asks: bool
+) -> None:
+    assert hint_of(event(service, function), "shop", "key").orders is asks
+
+
+def test_a_prefix_of_a_namespace_is_no_matter() -> None:
+    body = orders("1").decode().replace("<orderNotifyModel>", '<n:orderNotifyModel xmlns:n="urn:x">')
+    assert hint_of(body.replace("</orderNotifyModel>", "</n:orderNotifyModel>").encode(), "shop", "key").orders
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        orders("1", key="other"), orders("1", key=""), event("4000", "1100", "other"), b"", b"<", b"<a/>", b"{}",
+        orders("1", head=BOMB), orders("1").replace(b"shop<", b"shop2<"), b"\xff\xfe<\x00a\x00/\x00>\x00"[:5],
+        b'<?xml version="1.0" encoding="no-such"?>' + orders("1"), OTHER,
+    ],
+)  # fmt: skip
+def test_a_forged_or_broken_notice_is_refused_without_quoting_it(body: bytes) -> None:
+    with pytest.raises(ValueError, match=r"authModel of the notice|no XML of a notice|an unknown kind") as refused:
+        hint_of(body, "shop", "key")
+    assert refused.value.__cause__ is None
+
+
+@given(st.binary(max_size=60))
+def test_no_bytes_of_a_stranger_do_anything_but_a_refusal(body: bytes) -> None:
+    with pytest.raises(ValueError, match="notice"):
+        hint_of(body, "shop", "key")
+
+
+def test_without_a_key_nothing_is_believed() -> None:
+    with pytest.raises(ValueError, match="authModel"):
+        hint_of(orders("1", key=""), "shop", "")
+
+
+def test_no_file_of_the_system_is_read(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("key", encoding="utf-8")
+    head = f'<!DOCTYPE x [<!ENTITY k SYSTEM "{secret.as_uri()}">]>'
+    with pytest.raises(ValueError, match="no XML"):
+        hint_of(orders("1", key="&k;", head=head), "shop", "key")
