@@ -25,10 +25,12 @@ from syncd.testing.world import Market, TruthListing, World
 from syncd_rakuten.emulator_orders import OrderDesk
 from syncd_rakuten.emulator_shipping import ShippingDesk
 from syncd_rakuten.emulator_stock import StockDesk
-from syncd_rakuten.wire import JST
+from syncd_rakuten.wire import JST, order_time
 
 SERVICE_SECRET = "SP000000_emulated"  # noqa: S105  # opens the emulator only
 LICENSE_KEY = "SL000000_emulated"
+NOTICE_KEY = "notice-key-emulated"
+SHOP_URL = "emulated-shop"
 EVERY_METHOD = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 STRICT_CONTENT_TYPE = "application/json;charset=utf-8"
 
@@ -90,10 +92,25 @@ class RakutenEmulator(HttpEmulator):
 
     def settings(self) -> dict[str, object]:
         return {
-            "shop_url": "emulated-shop",
+            "shop_url": SHOP_URL,
             "service_secret": SecretStr(SERVICE_SECRET),
             "license_key": SecretStr(LICENSE_KEY),
+            "notice_auth_key": SecretStr(NOTICE_KEY),
         }
+
+    def notice_of(self, number: str) -> bytes:
+        """The push notice of a new order, as Rakuten would post it."""
+        order = self.market.orders[number]
+        baskets = "".join(
+            f"<basketModel><itemId>1</itemId><units>{line.ordered}</units></basketModel>" for line in order.lines
+        )
+        auth = f"<contractId>1</contractId><shopUrl>{SHOP_URL}</shopUrl><authKey>{NOTICE_KEY}</authKey>"
+        return (
+            f"<orderNotifyModel><authModel>{auth}</authModel><orderInfoNotifyModel>"
+            f"<orderNumber>{number}</orderNumber><seqId>{len(self.market.orders)}</seqId>"
+            f"<orderDate>{order_time(order.placed_at)}</orderDate><orderType>1</orderType>{baskets}"
+            f"</orderInfoNotifyModel></orderNotifyModel>"
+        ).encode()
 
     def routes(self) -> list[Route]:
         sku = "/es/2.0/inventories/manage-numbers/{manage_number}/variants/{variant_id}"

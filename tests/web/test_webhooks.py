@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -337,3 +338,25 @@ async def test_a_registration_that_fails_is_alarmed_while_the_shop_is_polled_on_
         await again.turn()
         assert await here.trial.alarms() == set()
         assert here.trial.mall("a").pushes_to != ""
+
+
+class Replying(MemoryChannel):
+    """A channel whose mall wants to read that a push was taken."""
+
+    slug = "replying"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return replace(super().capabilities, webhook_reply="<taken/>")
+
+
+@virtual
+async def test_a_shop_that_wants_a_reply_reads_it_only_when_its_push_was_taken() -> None:
+    async with site({"b": {"channel": "replying"}}, channels={"replying": Replying}) as it:
+        answer = await it.client.post("/webhooks/b", content=b"S1", headers=KEY)
+        assert (answer.status_code, answer.text) == (200, "<taken/>")
+        assert answer.headers["content-type"].startswith("text/xml")
+        assert (await it.client.post("/webhooks/a", content=b"S1", headers=KEY)).content == b""
+        refused = await it.client.post("/webhooks/b", content=b"S1")
+        assert refused.status_code == 401
+        assert "taken" not in refused.text

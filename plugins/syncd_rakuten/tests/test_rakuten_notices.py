@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from syncd.sdk.channel import Webhook
 from syncd_rakuten.notices import hint_of
 
 AUTH = "<authModel><contractId>1</contractId><shopUrl>shop</shopUrl><authKey>{key}</authKey></authModel>"
@@ -85,3 +87,24 @@ def test_no_file_of_the_system_is_read(tmp_path: Path) -> None:
     head = f'<!DOCTYPE x [<!ENTITY k SYSTEM "{secret.as_uri()}">]>'
     with pytest.raises(ValueError, match="no XML"):
         hint_of(orders("1", key="&k;", head=head), "shop", "key")
+
+
+@pytest.mark.anyio
+async def test_a_notice_of_the_mall_makes_the_orders_be_read_and_a_changed_one_nothing(mall: Any) -> None:
+    assert mall.channel.capabilities.publishes_webhooks
+    assert "N-000-000" in mall.channel.capabilities.webhook_reply
+    order = mall.buy()
+    notice = mall.emulator.notice_of(order.number)
+    hint = await mall.channel.receive(Webhook({}, notice))
+    assert (hint.orders, hint.listings) == (True, ())
+    with pytest.raises(ValueError, match="authModel"):
+        await mall.channel.receive(Webhook({}, notice.replace(b"notice-key", b"notice-kez")))
+
+
+@pytest.mark.anyio
+async def test_a_shop_without_a_key_for_notices_publishes_none(mall: Any) -> None:
+    channel: Any = mall.channel
+    channel._settings = channel._settings.model_copy(update={"notice_auth_key": None})
+    assert not channel.capabilities.publishes_webhooks
+    with pytest.raises(ValueError, match="authModel"):
+        await channel.receive(Webhook({}, mall.emulator.notice_of(mall.buy().number)))

@@ -105,6 +105,12 @@ class Hooks:
         wake(shop, hint)
         return HookOutcome.TAKEN
 
+    def reply(self, name: str) -> str:
+        """What a shop wants to read in answer to a push that was taken; mostly nothing."""
+        runner = self.runners.get(name)
+        shop = None if runner is None else runner.shop
+        return "" if shop is None else shop.capabilities.webhook_reply
+
     def count(self, name: str, outcome: HookOutcome) -> None:
         self.hub.metrics.webhooks.labels(name, outcome.value).inc()
 

@@ -81,7 +81,7 @@ class WebhookDoor:
         self.hooks.count(name, outcome)
         status, text = STATUS[outcome]
         if status == 200:
-            await _ok(send)
+            await _ok(send, self.hooks.reply(name))
         else:
             await refuse(send, status, text)
 
@@ -125,6 +125,11 @@ def _headers(scope: Scope) -> dict[str, str]:
     return found
 
 
-async def _ok(send: Send) -> None:
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
-    await send({"type": "http.response.body", "body": b""})
+async def _ok(send: Send, reply: str) -> None:
+    """The 200 that a shop wants: empty, or the XML by which it knows that the push was taken."""
+    body = reply.encode()
+    headers = [(b"content-length", str(len(body)).encode())]
+    if body:
+        headers.append((b"content-type", b"text/xml; charset=utf-8"))
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
