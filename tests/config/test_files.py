@@ -6,6 +6,7 @@ import pytest
 from pydantic import BaseModel, SecretStr
 
 from syncd.config import ConfigError, Settings, channel_settings, load
+from syncd.model import ReturnReason, Returns
 from syncd.sdk.settings import ChannelSettings, Secret, Writes
 from syncd.telemetry import redact
 
@@ -151,6 +152,17 @@ def test_a_shop_file_that_is_not_utf_8_is_told_by_its_line(etc: Path) -> None:
 def test_a_byte_order_mark_is_taken(etc: Path) -> None:
     (etc / "shops.d" / "note.toml").write_bytes(b'\xef\xbb\xbfchannel = "mall"\n')
     assert [shop.name for shop in load(etc / "syncd.toml").shops] == ["note"]
+
+
+def test_returned_goods_are_told_for_a_shop_and_for_a_reason(etc: Path) -> None:
+    told = 'returns = "inspect"\nreturns_by_reason = { damaged = "never", refused = "back" }\n'
+    write_shop(etc, "mall", f'channel = "mall"\n{told}[mall]\n')
+    [shop] = load(etc / "syncd.toml").shops
+    assert shop.shop.returns is Returns.INSPECT
+    assert shop.shop.returns_by_reason == {ReturnReason.DAMAGED: Returns.NEVER, ReturnReason.REFUSED: Returns.BACK}
+    write_shop(etc, "mall", 'channel = "mall"\nreturns_by_reason = { late = "back" }\n[mall]\n')
+    [problem] = load(etc / "syncd.toml").problems
+    assert "returns_by_reason" in str(problem)
 
 
 def test_the_name_of_a_shop_is_its_file_s_name(etc: Path) -> None:

@@ -151,6 +151,42 @@ def test_a_parcel_that_left_before_a_count_is_not_taken_off_again(shelf: Shelf) 
     assert shelf.numbers("mug") == (17, 0, 0)
 
 
+def at_time(shelf: Shelf, seconds: float) -> int:
+    """Wait until so many seconds after the start."""
+    shelf.wait(seconds - (shelf.now_us - shelf.start_us) / SECOND)
+    return shelf.now_us
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_a_count_entered_late_knows_which_parcels_left_after_it(shelf: Shelf, told: bool) -> None:
+    shop = shop_of(shelf)
+    shelf.book(shop, shelf.state("1", line("1", "mug", 2)), shelf.state("2", line("1", "mug", 3)))
+    before_us = at_time(shelf, 50)
+    counted_us = at_time(shelf, 100)  # the two pieces of order 1 are gone from the shelf, order 2 is there
+    at_time(shelf, 200)
+    ship(shelf, "1", "t1", shipped_us=before_us)
+    ship(shelf, "2", "t2")
+    if told:
+        shelf.book(shop, shelf.state("1", line("1", "mug", 2, shipped=2), at=40))
+        shelf.book(shop, shelf.state("2", line("1", "mug", 3, shipped=3), at=210))
+    at_time(shelf, 300)
+    shelf.tx(lambda conn: count_stock(conn, shelf.facts, [Item("mug", 18, at_us=counted_us)], shelf.now_us, "staff"))
+    assert shelf.numbers("mug") == (15, 0, 0)
+    shelf.check()
+
+
+def test_units_that_staff_shipped_after_ours_are_taken_off_after_a_count_in_between(shelf: Shelf) -> None:
+    shop = shop_of(shelf)
+    shelf.book(shop, shelf.state("1", line("1", "mug", 3)))
+    at_time(shelf, 100)
+    ship(shelf, "1", "t", lines={"1": 1})
+    at_time(shelf, 200)
+    shelf.tx(lambda conn: count_stock(conn, shelf.facts, [Item("mug", 19)], shelf.now_us, "staff"))
+    at_time(shelf, 300)
+    shelf.book(shop, shelf.state("1", line("1", "mug", 3, shipped=3), at=300))
+    assert shelf.numbers("mug") == (17, 0, 0)
+
+
 def test_a_stronger_source_that_names_the_lines_anew_takes_the_shipped_units_over(shelf: Shelf) -> None:
     shop = shop_of(shelf)
     shelf.book(shop, shelf.state("1", line("mail-1", "mug", 3), source=Source.MAIL))

@@ -74,21 +74,28 @@ def book_overdue(conn: Connection, facts: Facts, shop: ShopFacts, order_ids: Seq
 
 
 def book_lines(
-    conn: Connection, facts: Facts, shop: ShopFacts, work: Mapping[int, LineWork], left_us: int, now_us: int
+    conn: Connection,
+    facts: Facts,
+    shop: ShopFacts,
+    work: Mapping[int, LineWork],
+    now_us: int,
+    left_us: Mapping[int, int] | None = None,
 ) -> Booking:
     """Book what was done here to known lines (order -> line -> the work), be it shipped or returned goods.
 
-    The work changes the line's own counts; `left_us` is when goods left.
+    The work changes the line's own counts; `left_us` is when goods of an order left, where some did.
     """
     page = load_known(conn, shop, list(work), now_us)
     for row in page.orders.values():
+        left = (left_us or {}).get(row.id, 0)
         for name, do in work[row.id].items():
             line = page.lines[row.id][name]
             before = counts_of(line)
             do(line)
             told = Counts(line.ordered, line.cancelled, line.shop_shipped, line.returned)
             counts = ledger.with_own(ledger.as_shipped(told, shop.ships, row.placed_us, now_us), line.own_shipped)
-            _book_line(page, row, line, before, counts, existed_us=_existed_us(row), left_us=left_us)
+            _book_line(page, row, line, before, counts, existed_us=_existed_us(row), left_us=left)
+        row.shipped_us = max(row.shipped_us or 0, left) or None
         _changed(page, row)
         _close(page, row)
     return write_page(conn, facts, page, now_us)
@@ -132,12 +139,25 @@ def _book_state(page: Page, state: OrderState, horizon_us: int) -> str:
     row.opened = int(state.shipment_opened)
     if state.placed_at is not None:
         row.placed_us = to_us(state.placed_at)
-    row.shipped_us = None if state.shipped_at is None else to_us(state.shipped_at)
+    page.left_us = 0 if state.shipped_at is None else to_us(state.shipped_at)
+    shipped = _shipped(page, row)
     _changed(page, row)
     _book_lines(page, row, state, replaces=replaces, reopened=was_opened != bool(row.opened))
+    row.shipped_us = _left_us(page, row, rose=_shipped(page, row) > shipped)
     _note_moves(page, row, state, before_us=before_us, new=outcome == "new")
     _close(page, row)
     return outcome
+
+
+def _shipped(page: Page, row: OrderRow) -> int:
+    return sum(line.shipped for line in page.lines[row.id].values())
+
+
+def _left_us(page: Page, row: OrderRow, *, rose: bool) -> int | None:
+    """The latest that goods of an order left, as far as the shop tells, or a shipment booked here does."""
+    if page.left_us or not any(line.own_shipped for line in page.lines[row.id].values()):
+        return page.left_us or None
+    return max(row.shipped_us or 0, page.latest_us if rose else 0) or None
 
 
 def _new_order(page: Page, state: OrderState, as_of_us: int) -> OrderRow:
@@ -257,7 +277,7 @@ def _book_line(
     location = line.location_id or page.shop.location_ids[0]
     baselines = {sku: page.baseline(sku, location) for sku in pieces}
     done = ledger.Booked(line.b_held, line.b_allocated, line.b_gone, line.ignored)
-    left_us = left_us or (row.shipped_us if row.shipped_us is not None else (page.latest_us or row.as_of_us))
+    left_us = left_us or page.left_us or page.latest_us or row.shipped_us or row.as_of_us
     ignored = ledger.ignored_now(done, Counts() if first else before, counts, baselines.values(), left_us)
     now = ledger.booked_now(
         counts, opened=bool(row.opened), returns=page.shop.returns_of(line.return_reason), ignored=ignored,

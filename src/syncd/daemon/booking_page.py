@@ -52,6 +52,7 @@ class Page:
     next_order: int
     next_line: int
     latest_us: int = 0  # the latest that what the state at hand tells can have happened
+    left_us: int = 0  # when its goods left, where the state at hand tells
     new_orders: list[OrderRow] = field(default_factory=list)
     changed_orders: dict[int, OrderRow] = field(default_factory=dict)
     new_lines: list[LineRow] = field(default_factory=list)

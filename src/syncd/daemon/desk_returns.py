@@ -87,7 +87,7 @@ def decide(
     done = Done()
     for item, (shop, order_id, lines) in zip(items, chosen, strict=True):
         work: LineWork = {name: partial(_say, verdict=verdict, units=units) for name, (_, units) in lines.items()}
-        done.refreshed.add(book_lines(conn, facts, shop, {order_id: work}, now_us, now_us).refreshed)
+        done.refreshed.add(book_lines(conn, facts, shop, {order_id: work}, now_us).refreshed)
         done.changes += [
             {"shop": shop.name, "order": item.order, "line": name, "listing": line.listing, "units": units,
              "reason": line.return_reason, "verdict": str(verdict)}

@@ -59,16 +59,17 @@ class _Parcel:
 
 def book_shipments(conn: Connection, facts: Facts, items: Sequence[ShipmentItem], now_us: int, who: str) -> Done:
     """Book parcels, all or none. Raises Mistakes, which names every one that cannot be."""
-    done, parcels = Done(), _parcels(conn, facts, items, now_us)
-    quiet: dict[str, int] = {}
-    for index, parcel in enumerate(parcels):
+    done, by_shop = Done(), dict[int, list[_Parcel]]()
+    for item, parcel in zip(items, _parcels(conn, facts, items, now_us), strict=True):
         if isinstance(parcel, str):
-            done.skipped.append({"shop": items[index].shop, "order": items[index].order, "why": parcel})
-            continue
-        _book(conn, facts, parcel, now_us, who, done)
-        if why := why_not_sent(parcel.shop):
-            quiet[f"{parcel.shop.name} {why}"] = quiet.get(f"{parcel.shop.name} {why}", 0) + 1
-    done.notes += [f"{count} shipments are booked here only: {why}" for why, count in quiet.items()]
+            done.skipped.append({"shop": item.shop, "order": item.order, "why": parcel})
+        else:
+            by_shop.setdefault(parcel.shop.id, []).append(parcel)
+    for shop_id, parcels in by_shop.items():
+        shop = facts.shops[shop_id]
+        _book(conn, facts, shop, parcels, now_us, who, done)
+        if why := why_not_sent(shop):
+            done.notes.append(f"{len(parcels)} shipments of {shop.name} are booked here only: it {why}")
     if done.changes:
         audit(conn, who, "shipments_booked", done.changes, now_us)
     return done
@@ -168,27 +169,46 @@ class _Orders:
         return same[0]
 
 
-def _book(conn: Connection, facts: Facts, parcel: _Parcel, now_us: int, who: str, done: Done) -> None:
-    """The ledger first, then the row that tells the shop; both in the transaction at hand."""
-    shop, item = parcel.shop, parcel.item
-    work: LineWork = {name: partial(_ship, units=units) for name, units in parcel.units.items()}
-    booked = book_lines(conn, facts, shop, {parcel.order_id: work}, parcel.shipped_us, now_us)
-    done.refreshed.add(booked.refreshed)
-    lines = {line.line: line for line in order_rows.load_lines(conn, [parcel.order_id])[parcel.order_id]}
-    why = why_not_sent(shop)
-    state = ShipmentState.NOT_SENT if why else ShipmentState.QUEUED
-    values = {
-        "shop_id": shop.id, "order_id": parcel.order_id, "parcel": parcel.parcel, "carrier": item.carrier,
-        "carrier_name": item.carrier_name, "tracking": item.tracking, "shipped_us": parcel.shipped_us, "state": state,
-        "note": f"{shop.name} {why}" if why else "", "whole": int(parcel.whole), "created_us": now_us,
-        "changed_us": now_us, "who": who,
+def _book(
+    conn: Connection, facts: Facts, shop: ShopFacts, parcels: Sequence[_Parcel], now_us: int, who: str, done: Done
+) -> None:
+    """The ledger first, in one go, then the rows that tell the shop; all in the transaction at hand."""
+    units: dict[int, dict[str, int]] = {}
+    left_us: dict[int, int] = {}
+    for parcel in parcels:
+        of_order = units.setdefault(parcel.order_id, {})
+        for name, count in parcel.units.items():
+            of_order[name] = of_order.get(name, 0) + count
+        left_us[parcel.order_id] = max(left_us.get(parcel.order_id, 0), parcel.shipped_us)
+    work: dict[int, LineWork] = {
+        order: {name: partial(_ship, units=count) for name, count in some.items()} for order, some in units.items()
+    }
+    done.refreshed.add(book_lines(conn, facts, shop, work, now_us, left_us).refreshed)
+    found = order_rows.load_lines(conn, list(units))
+    lines = {order: {line.line: line for line in some} for order, some in found.items()}
+    made = [(_row(one, now_us, who), {lines[one.order_id][n].id: u for n, u in one.units.items()}) for one in parcels]
+    for number, one in zip(shipments.add(conn, made), parcels, strict=True):
+        done.changes += [
+            {"shop": shop.name, "order": one.item.order, "line": name, "listing": lines[one.order_id][name].listing,
+             "units": count, "carrier": str(one.item.carrier), "tracking": one.item.tracking,
+             "state": str(_state(shop)), "shipment": number}
+            for name, count in one.units.items()
+        ]  # fmt: skip
+
+
+def _state(shop: ShopFacts) -> ShipmentState:
+    return ShipmentState.NOT_SENT if why_not_sent(shop) else ShipmentState.QUEUED
+
+
+def _row(parcel: _Parcel, now_us: int, who: str) -> dict[str, object]:
+    """The row by which the shop is told."""
+    item, why = parcel.item, why_not_sent(parcel.shop)
+    return {
+        "shop_id": parcel.shop.id, "order_id": parcel.order_id, "parcel": parcel.parcel, "carrier": str(item.carrier),
+        "carrier_name": item.carrier_name, "tracking": item.tracking, "shipped_us": parcel.shipped_us,
+        "state": _state(parcel.shop), "note": f"{parcel.shop.name} {why}" if why else "", "whole": int(parcel.whole),
+        "created_us": now_us, "changed_us": now_us, "who": who,
     }  # fmt: skip
-    made = shipments.add(conn, values, {lines[name].id: units for name, units in parcel.units.items()})
-    for name, units in parcel.units.items():
-        done.changes.append(
-            {"shop": shop.name, "order": item.order, "line": name, "listing": lines[name].listing, "units": units,
-             "carrier": str(item.carrier), "tracking": item.tracking, "state": str(state), "shipment": made}
-        )  # fmt: skip
 
 
 def _ship(line: LineRow, *, units: int) -> None:
@@ -227,7 +247,7 @@ def withdraw(conn: Connection, facts: Facts, shipment_id: int, now_us: int, who:
         raise Conflict(f"shipment {shipment_id} is {row.state}: its shop may know it; correct it there", "id")
     lines = shipments.lines_of(conn, [row.id]).get(row.id, [])
     work: LineWork = {one.line: partial(_take_back, units=one.units) for one in lines}
-    booked = book_lines(conn, facts, shop, {row.order_id: work}, row.shipped_us, now_us)
+    booked = book_lines(conn, facts, shop, {row.order_id: work}, now_us)
     done = _move(
         conn, shop, row, number, ShipmentState.WITHDRAWN, now_us, who, "shipment_withdrawn",
         parcel=f"withdrawn {row.id}",

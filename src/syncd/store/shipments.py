@@ -70,11 +70,19 @@ _lines = select(
 ).join(order_line, order_line.c.id == shipment_line.c.line_id)  # fmt: skip
 
 
-def add(conn: Connection, values: Mapping[str, Any], lines: Mapping[int, int]) -> int:
-    """Keep a new shipment with its units per order line."""
-    made = int(conn.execute(insert(shipment).values(**values).returning(shipment.c.id)).scalar_one())
-    conn.execute(insert(shipment_line), [{"shipment_id": made, "line_id": k, "units": n} for k, n in lines.items()])
-    return made
+def add(conn: Connection, made: Sequence[tuple[Mapping[str, Any], Mapping[int, int]]]) -> list[int]:
+    """Keep new shipments, each with its units per order line; returns their ids. The one writer gives them out."""
+    last = conn.execute(select(func.max(shipment.c.id))).scalar() or 0
+    ids = [last + number for number in range(1, len(made) + 1)]
+    if made:
+        conn.execute(insert(shipment), [{**values, "id": one} for one, (values, _) in zip(ids, made, strict=True)])
+        lines = [
+            {"shipment_id": one, "line_id": line, "units": units}
+            for one, (_, inside) in zip(ids, made, strict=True)
+            for line, units in inside.items()
+        ]
+        conn.execute(insert(shipment_line), lines)
+    return ids
 
 
 def parcels_of(conn: Connection, order_ids: Sequence[int]) -> set[tuple[int, str]]:
