@@ -32,7 +32,7 @@ from syncd.sdk.settings import ChannelSettings, Orders, ShopSettings, Writes
 from syncd_rakuten.api import ADDRESS, RakutenApi, ReadRefused
 from syncd_rakuten.catalogue import READ_ROWS, Catalogue
 from syncd_rakuten.feed import OrderFeed
-from syncd_rakuten.notices import REPLY, hint_of
+from syncd_rakuten.notices import REPLY, notice_of
 from syncd_rakuten.polling import VISIBILITY_SECONDS
 from syncd_rakuten.settings import RakutenSettings
 from syncd_rakuten.shipping import SHIPMENT_ROWS, ShippingDesk
@@ -182,9 +182,11 @@ class RakutenChannel(Channel):
         """Nothing to do: Rakuten sets the address of the notices up itself, on the shop's and the vendor's word."""
 
     async def receive(self, webhook: Webhook) -> Hint:
-        """Take a push notice; whatever it says, the orders are read."""
+        """Take a push notice; whatever it says, the orders are read, those it says changed first."""
         key = self._settings.notice_auth_key
-        return hint_of(webhook.body, self._settings.shop_url, "" if key is None else key.get_secret_value())
+        notice = notice_of(webhook.body, self._settings.shop_url, "" if key is None else key.get_secret_value())
+        self._feed.look_at(notice.changed)
+        return notice.hint
 
     async def read_stock(self, listings: Sequence[str]) -> Mapping[str, int | None]:
         """Read stock records, 1000 a call.

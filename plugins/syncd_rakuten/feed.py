@@ -6,7 +6,7 @@ the next call (asked for with `more`) does one step of it, and a last search for
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -40,13 +40,20 @@ class _Read:
 
 
 class OrderFeed:
-    """Reads one shop's orders. Keeps nothing between calls: all is in the cursor."""
+    """Reads one shop's orders. Keeps nothing between calls but hints: all that matters is in the cursor."""
 
     def __init__(self, api: RakutenApi, settings: RakutenSettings, context: ShopContext) -> None:
         self._api = api
         self._settings = settings
         self._context = context
         self._overlap = settings.overlap_hours * 3600
+        self._hinted: set[str] = set()
+
+    def look_at(self, numbers: Iterable[str]) -> None:
+        """Read these orders with the next new ones. A hint only: what is lost with it, the rounds find."""
+        self._hinted.update(numbers)
+        while len(self._hinted) > ORDER_ROWS:
+            self._hinted.pop()
 
     async def page(self, cursor: Cursor | None) -> OrderPage:
         """Do one turn: new orders, or background if the cursor says so."""
@@ -59,7 +66,9 @@ class OrderFeed:
         """Search page by page, newest first, and get what was not seen before. One search and one get as a rule."""
         resumed = feed.recent is not None
         scan = feed.recent_scan(now, self._overlap)
-        read, asked = _Read([], []), set[str]()
+        asked = set(self._hinted)
+        read = _Read((await self._get(sorted(asked))).states, [])  # what a hint names may well not be there
+        self._hinted -= asked
         for _ in range(NEW_SEARCHES):
             found = await self._search(scan)
             halved = scan.halved(found.total)
