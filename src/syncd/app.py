@@ -167,18 +167,19 @@ async def _load(daemon: Daemon, runner: Runner) -> Shop | None:
     return shop
 
 
-async def check_shops(config: Config, *, transports: Transports | None = None) -> Sequence[dict[str, Any]]:
+async def check_shops(
+    config: Config, *, transports: Transports | None = None, plugins: Plugins | None = None
+) -> Sequence[dict[str, Any]]:
     """Try every shop of a configuration, over a store in memory: who it is, and what a person should know."""
     clock = SystemClock()
     store = Store.open(None, clock=clock)
     results: list[dict[str, Any]] = [{"shop": one.shop, "ok": False, "text": str(one)} for one in config.problems]
     told = {one.shop for one in config.problems}
-    plugins = discover(config.settings.plugins.allows)
     daemon = build(
         config,
         store,
         clock=clock,
-        plugins=plugins,
+        plugins=plugins or discover(config.settings.plugins.allows),
         transports=transports or RealNetwork(clock),
         rng=Random(0),  # noqa: S311
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
-from syncd.app import open_offline
+from syncd.app import check_shops, open_offline
 from syncd.cli import main
 from syncd.cli.doors import Doors
 from syncd.clock import SystemClock
@@ -76,6 +77,15 @@ def test_a_sign_in_without_a_daemon_is_sealed_into_the_store_for_the_next_start(
     assert anyio.run(kept) in server.access
     raw = b"".join(path.read_bytes() for path in settings.state_dir.iterdir())
     assert b"canary" not in raw
+
+
+def test_syncd_check_leaves_a_shop_that_is_signed_in_to_alone_and_says_so(config: Path) -> None:
+    server = SigningServer("app-1", SystemClock())
+    plugins = Plugins({"signing": SigningChannel}, ())
+    [told] = anyio.run(partial(check_shops, load(config), transports=NoNetwork(), plugins=plugins))
+    assert (told["shop"], told["ok"]) == ("yahoo-main", True)
+    assert "its sign-in lies in the store" in told["text"]
+    assert server.exchanges == 0, "a token that rotates is renewed only beside the store that keeps it"
 
 
 def test_a_store_key_that_is_no_key_ends_the_command_as_a_mistake_in_the_settings(config: Path) -> None:

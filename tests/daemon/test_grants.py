@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -11,6 +13,7 @@ from typing import Any
 
 import anyio
 import pytest
+import structlog
 from pydantic import SecretStr
 from sqlalchemy import text
 
@@ -19,7 +22,7 @@ from syncd.sdk.grants import Grant
 from syncd.sim.trial import Trial, virtual
 from syncd.store.engine import Store, StoreError
 from syncd.store.vault import CannotOpen, Vault, new_key
-from syncd.telemetry import redact
+from syncd.telemetry import redact, set_up
 from syncd.testing.fakes import START, ManualClock
 from syncd.testing.signing import SigningChannel, SigningServer
 
@@ -243,3 +246,27 @@ async def test_no_alarm_and_no_status_text_holds_a_token() -> None:
         texts = [str(row) for row in await trial.rows("SELECT text FROM alarm UNION ALL SELECT status_text FROM shop")]
         assert any("is not good" in one for one in texts)
         assert [one for one in texts if "canary" in one] == []
+
+
+@pytest.mark.anyio
+async def test_no_log_line_holds_a_token_or_what_a_person_brought_back(tmp_path: Path) -> None:
+    out, root = io.StringIO(), logging.getLogger()
+    before = (root.handlers[:], root.level)
+    set_up("debug", "json", stream=out)
+    clock = ManualClock()
+    try:
+        async with store_in(tmp_path) as store:
+            grants = KeptGrants(store, clock, Vault([KEY])).of("shop-a", "mall")
+            await grants.save("app-1", GRANT)
+            log = structlog.get_logger()
+            for text in (str(GRANT.access.get_secret_value()), f"Bearer refresh-{CANARY}", repr(GRANT)):
+                log.error("call_failed", error=text)
+            try:
+                raise RuntimeError(f"answer: access-{CANARY}")
+            except RuntimeError:
+                log.exception("plugin_failed")
+    finally:
+        structlog.reset_defaults()
+        root.handlers[:], root.level = before
+    assert out.getvalue().count("***") >= 3
+    assert CANARY not in out.getvalue()
