@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
 from syncd.clock import Clock
 from syncd.model import to_us
 from syncd.sdk.channel import Accepted, Reason, Rejected
-from syncd.sdk.errors import BrokenAnswer
+from syncd.sdk.errors import BrokenAnswer, TryAgain
 from syncd_amazon.api import AmazonApi, RequestRefused
 from syncd_amazon.shelf import Shelves
 from syncd_amazon.wire import READ_ROWS, Holder, Shelf
@@ -164,14 +165,18 @@ class Results:
     # -- feeds ---------------------------------------------------------------------------------------------
 
     async def _ask_feeds(self, receipts: Iterable[Receipt]) -> None:
-        """Ask how far each open feed is, the one asked longest ago first. A feed's report is read once."""
+        """Ask how far each open feed is, the one asked longest ago first. A feed's report is read once.
+
+        Trouble of the feeds API must not keep stockouts from leaving by patch: what was not told is asked again.
+        """
         named = dict.fromkeys(one.source for one in receipts if one.way is Way.FEED)
         self._feeds = {feed: result for feed, result in self._feeds.items() if feed in named}
         still_open = [feed for feed in named if feed not in self._feeds or not self._feeds[feed].ended]
         still_open.sort(key=lambda feed: feed in self._feeds)
         for feed in still_open[:MOST_FEEDS]:
             self._feeds.pop(feed, None)
-            self._feeds[feed] = await self._ask(feed)
+            with suppress(TryAgain, BrokenAnswer):
+                self._feeds[feed] = await self._ask(feed)
 
     async def _ask(self, feed: str) -> FeedResult:
         try:
@@ -224,7 +229,10 @@ class Results:
         turn = sorted(turn, key=lambda text: self._looked.get(text, 0.0))[: MOST_READS * READ_ROWS]
         for first in range(0, len(turn), READ_ROWS):
             part = turn[first : first + READ_ROWS]
-            shelves = await self._shelves.look(list(dict.fromkeys(receipts[text].sku for text in part)))
+            try:
+                shelves = await self._shelves.look(list(dict.fromkeys(receipts[text].sku for text in part)))
+            except (TryAgain, BrokenAnswer):
+                break  # what is known by now is told; the other pages are read with the next call
             for text in part:
                 self._looked[text] = now
                 shelf = shelves.get(receipts[text].sku)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from syncd.sdk.channel import Accepted, Form, Pending, Reason, Rejected, StockWrite, Unreported
+from syncd.sdk.channel import Accepted, Form, Pending, Reason, Rejected, StockWrite, Unreported, WriteReport
 from syncd.sdk.errors import CallRefused, InDoubt, SignInRequired, Throttled, Unavailable
 from syncd.testing.emulator import Fault, FaultKind
 from syncd.testing.fakes import RecordingLimiter
@@ -110,6 +111,27 @@ async def test_five_feeds_in_five_minutes_are_never_exceeded(open_account: Open)
     for i in range(12):
         await account.write((A, i), route="feed")
     assert account.emulator.violations == 0
+
+
+@pytest.mark.parametrize("kind", [FaultKind.STATUS, FaultKind.GARBAGE, FaultKind.LOST_BEFORE])
+async def test_trouble_of_one_api_leaves_the_other_results_told(open_account: Open, kind: FaultKind) -> None:
+    account = open_account()
+    patched, fed = await account.write((A, 5)), await account.write((B, 6), route="feed")
+    both = WriteReport((*patched.rows, replace(fed.rows[0], index=1)))
+    account.emulator.faults.add(Fault("get_feed", kind, status=500))
+    told = await account.collect(both, after=20)
+    assert told == {0: Accepted(0, 5)}
+    account.emulator.faults.add(Fault("search_listings", kind, status=500))
+    assert await account.collect(both, known=told) == {}, "the feed is known now, its page not yet"
+    assert await account.collect(both, known=told) == {1: Accepted(1, 6)}
+
+
+async def test_key_that_died_is_told_while_results_are_asked_for(open_account: Open) -> None:
+    account = open_account()
+    report = await account.write((A, 5))
+    account.emulator.key_works = False
+    with pytest.raises(SignInRequired):
+        await account.collect(report)
 
 
 async def test_rate_of_the_account_is_followed(open_account: Open) -> None:
