@@ -34,6 +34,8 @@ async def test_a_preview_books_nothing_and_a_yes_books_and_wakes_the_shop(site: 
         "t-A1",
         [{"line": "1", "listing": "mug", "units": 3}],
     )
+    [waiting] = (await site.get("/status"))["shipments"]
+    assert (waiting["shop"], waiting["state"], waiting["count"]) == ("shop-a", "queued", 1)
     [stock] = (await site.get("/stock", sku="mug"))["items"]
     assert stock["ordered"] == 0
     assert await site.free("mug") == 7

@@ -15,6 +15,7 @@ from syncd.daemon.hub import Shop, Status
 from syncd.model import Lane
 from syncd.sdk.channel import Capabilities
 from syncd.store import counts as rows
+from syncd.store import shipments
 from syncd.store.engine import StoreError
 from syncd.store.shops import ShopRow, all_shops
 from syncd.web.context import WebContext
@@ -61,6 +62,7 @@ async def status(context: WebContext) -> dict[str, Any]:
         "stockout_seconds": stockouts(context),
         "shops": await shops(context),
         "outbox": [public(one) for one in counts["outbox"]],
+        "shipments": [public(one) for one in await store.read(shipments.waiting)],
         "listings": counts["listings"],
         "late": [*context.stuck(), *context.late()],
         "warnings": [*store.warnings, *context.warnings()],
