@@ -37,6 +37,7 @@ RATES: Mapping[str, tuple[float, float]] = {
     "search_listings": (5, 5),
     "create_feed_document": (0.5, 15),
     "create_feed": (0.0083, 15),
+    "get_feeds": (0.0222, 10),
     "get_feed": (2, 15),
     "get_feed_document": (0.0222, 10),
     "search_orders": (0.0056, 20),
@@ -154,6 +155,11 @@ class AmazonApi:
         }
         answer = await self._json("create_feed", "POST", f"{FEEDS}/feeds", json=body, effect=True)
         return _text(answer, "feedId", "create_feed")
+
+    async def get_feeds(self, since: str) -> Any:
+        """The feeds of our kind made since a time."""
+        params = {"feedTypes": FEED_TYPE, "createdSince": since, "pageSize": "10"}
+        return await self._json("get_feeds", "GET", f"{FEEDS}/feeds", params=params)
 
     async def get_feed(self, feed: str) -> Any:
         return await self._json("get_feed", "GET", f"{FEEDS}/feeds/{quote(feed, safe='')}")

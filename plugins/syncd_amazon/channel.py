@@ -73,6 +73,8 @@ class AmazonChannel(Channel):
         self._shop = shop
         self._settings = settings
         self._clock = context.clock
+        seconds = visibility_seconds(settings.overlap_minutes)
+        self._capabilities = replace(CAPABILITIES, visibility_seconds=seconds)
         self._api = AmazonApi(shop.base_url, settings, context)
         self._shelves = Shelves(self._api, context.clock)
         self._orders = OrderReader(self._api, settings, context.clock)
@@ -84,7 +86,7 @@ class AmazonChannel(Channel):
 
     @property
     def capabilities(self) -> Capabilities:
-        return replace(CAPABILITIES, visibility_seconds=visibility_seconds(self._settings.overlap_minutes))
+        return self._capabilities
 
     async def aclose(self) -> None:
         await self._api.aclose()

@@ -116,6 +116,7 @@ class AmazonEmulator(HttpEmulator):
             self._route("POST", f"{feeds}/documents", "create_feed_document", self._create_feed_document),
             self._route("GET", feeds + "/documents/{name}", "get_feed_document", self._get_feed_document),
             self._route("POST", f"{feeds}/feeds", "create_feed", self._create_feed),
+            self._route("GET", f"{feeds}/feeds", "get_feeds", self._get_feeds),
             self._route("GET", feeds + "/feeds/{name}", "get_feed", self._get_feed),
             self._route("POST", f"{reports}/reports", "create_report", self._create_report),
             self._route("GET", reports + "/reports/{name}", "get_report", self._get_report),
@@ -237,6 +238,9 @@ class AmazonEmulator(HttpEmulator):
 
     async def _create_feed(self, request: Request) -> Result:
         return self.files.create_feed(await _body(request))
+
+    async def _get_feeds(self, request: Request) -> Result:
+        return self.files.get_feeds(request.query_params)
 
     async def _get_feed(self, request: Request) -> Result:
         return self.files.get_feed(request.path_params["name"])

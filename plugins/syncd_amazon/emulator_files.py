@@ -172,6 +172,15 @@ class FileDesk:
         body = {"feedId": feed.id, "feedType": "JSON_LISTINGS_FEED", "marketplaceIds": [self.marketplace]}
         return 200, body | self._progress(feed, "resultFeedDocumentId")
 
+    def get_feeds(self, query: Mapping[str, str]) -> Result:
+        """Feeds made since a time, newest first."""
+        size = int(query.get("pageSize", "10"))
+        if not query.get("feedTypes") or not 1 <= size <= 100:
+            return refused("InvalidInput", "Invalid input")
+        since = datetime.fromisoformat(query.get("createdSince", "1970-01-01T00:00:00Z"))
+        found = [feed.id for feed in self.feeds.values() if feed.created >= since]
+        return 200, {"feeds": [self.get_feed(feed)[1] for feed in reversed(found)][:size]}
+
     def get_feed_document(self, name: str, base: str) -> Result:
         return self._document(name, "feedDocumentId", base)
 

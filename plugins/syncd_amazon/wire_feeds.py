@@ -76,6 +76,15 @@ def read_progress(body: Any, document: str) -> Progress:
     return Progress(state, str(body.get(document) or ""), ended_at)
 
 
+def read_feeds(body: Any) -> list[str]:
+    """The ids of feeds in a list. Raises BrokenAnswer."""
+    feeds = body.get("feeds") if isinstance(body, Mapping) else None
+    if not isinstance(feeds, list):
+        raise BrokenAnswer("get_feeds: no feeds in the answer")
+    found = [feed.get("feedId") for feed in feeds if isinstance(feed, Mapping)]
+    return [feed for feed in found if isinstance(feed, str) and feed]
+
+
 def read_processed(content: bytes) -> Processed:
     """A processing report. Raises BrokenAnswer for anything else."""
     try:

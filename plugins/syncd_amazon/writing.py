@@ -18,13 +18,14 @@ from syncd.sdk.channel import (
     WriteReport,
     WriteRoute,
 )
-from syncd.sdk.errors import BrokenAnswer, ChannelError, InDoubt, SignInRequired
+from syncd.sdk.errors import BrokenAnswer, CallRefused, ChannelError, InDoubt, SignInRequired
 from syncd_amazon.api import AmazonApi, RequestRefused
 from syncd_amazon.report import ListingReport
 from syncd_amazon.results import Receipt, Results, Way
 from syncd_amazon.shelf import Shelves
 from syncd_amazon.wire import MAX_QUANTITY, READ_ROWS, Holder, Submission, availability, patch_body, read_submission
-from syncd_amazon.wire_feeds import MOST_MESSAGES, feed_body
+from syncd_amazon.wire_feeds import MOST_MESSAGES, feed_body, read_feeds
+from syncd_amazon.wire_orders import write_time
 
 PATCH_ROWS = 5
 FEED_TAKES_SECONDS = 160.0
@@ -65,8 +66,16 @@ class Writer:
         self._results = results
         self._report = report
         self._clock = clock
+        self._made: set[str] = set()
 
     async def write(self, rows: Sequence[StockWrite], route: WriteRoute, key: str) -> WriteReport:
+        """Send what may be sent. A step that Amazon refuses outright is CallRefused: nothing was changed by it."""
+        try:
+            return await self._write(rows, route, key)
+        except RequestRefused as error:
+            raise CallRefused(str(error)) from None
+
+    async def _write(self, rows: Sequence[StockWrite], route: WriteRoute, key: str) -> WriteReport:
         wanted, rejected = wanted_rows(rows)
         if not await self._get_to_know(list(wanted), patient=route.name == PATCH.name):
             return WriteReport(tuple(rejected))
@@ -157,17 +166,34 @@ class Writer:
 
     async def _feed(self, sending: Mapping[int, StockWrite]) -> list[Pending]:
         """One feed. A lost answer to its last step alone is in doubt: before it nothing can have changed."""
+        began = write_time(self._clock.now())
         numbered = [(message, row.listing, row.quantity) for message, row in enumerate(sending.values(), 1)]
         document = await self._api.create_feed_document()
         await self._api.upload(document, feed_body(self._seller, numbered))
         for row in sending.values():
             self._results.sent(row.listing)
         sent = self._now()
-        feed = await self._api.create_feed(document.id)
+        try:
+            feed = await self._api.create_feed(document.id)
+        except (InDoubt, BrokenAnswer) as error:
+            if isinstance(error, RequestRefused):
+                raise
+            feed = await self._found_again(began, error)
+        self._made.add(feed)
         return [
             Pending(index, Receipt(Way.FEED, sent, row.quantity, None, feed, message, row.listing).text())
             for message, (index, row) in enumerate(sending.items(), 1)
         ]
+
+    async def _found_again(self, began: str, lost: ChannelError) -> str:
+        """The feed whose id was lost, if Amazon lists just one that is new. Else it stays in doubt, for hours."""
+        try:
+            new = set(read_feeds(await self._api.get_feeds(began))) - self._made
+        except ChannelError:
+            raise lost from None
+        if len(new) != 1:
+            raise lost
+        return new.pop()
 
     def _now(self) -> int:
         return self._clock.now_us() // 1_000_000

@@ -14,6 +14,7 @@ from syncd.model import OrderState
 from syncd.sdk.channel import Carrier, Shipment, ShopContext
 from syncd.sdk.errors import BrokenAnswer
 from syncd.sdk.http import HttpClient
+from syncd.testing.emulator import Fault, FaultKind
 from syncd.testing.fakes import ManualClock
 from syncd_amazon.api import AmazonApi, RequestRefused
 from syncd_amazon.emulator_orders import order_id
@@ -38,6 +39,7 @@ OURS = {
     "confirmShipment",
     "createFeedDocument",
     "createFeed",
+    "getFeeds",
     "getFeed",
     "getFeedDocument",
     "createReport",
@@ -56,8 +58,12 @@ async def test_every_operation_sends_and_answers_what_the_models_say(open_accoun
     account.emulator.listings.fba.add(C)
     for route in ("patch", "feed"):
         await account.collect(await account.write((A, 5), ("a,b/c d#ア", 4), ("nobody", 1), route=route), after=60)
-    await account.run(account.channel.set_listing_options(B, {"lead_time_days": "3", "restock_date": "2026-12-24"}))
-    await account.run(account.channel.set_listing_options(B, {"restock_date": ""}))
+    account.emulator.faults.add(Fault("create_feed", FaultKind.LOST_AFTER))
+    await account.write((B, 5), route="feed")
+    await account.run(
+        account.channel.set_listing_options("TEE-4", {"lead_time_days": "3", "restock_date": "2026-12-24"})
+    )
+    await account.run(account.channel.set_listing_options("TEE-4", {"restock_date": ""}))
     await account.poll_after()
     shipment = Shipment(order_id(order.number), Carrier.SAGAWA, "4001", account.clock.now(), {})
     await account.run(account.channel.send_shipments([shipment]))

@@ -106,6 +106,38 @@ async def test_feed_of_twenty_five_thousand_is_one_call_and_keeps_below_ten_mebi
     assert len(told) == 25_000
 
 
+@pytest.mark.parametrize("kind", [FaultKind.LOST_AFTER, FaultKind.GARBAGE_AFTER])
+async def test_feed_whose_id_was_lost_is_found_again_in_the_list(open_account: Open, kind: FaultKind) -> None:
+    account = open_account()
+    await account.write((A, 4), route="feed")
+    account.emulator.faults.add(Fault("create_feed", kind))
+    report = await account.write((B, 5), route="feed")
+    assert await account.collect(report, after=20) == {0: Accepted(0, 5)}
+    assert account.shown(B) == 5
+
+
+@pytest.mark.parametrize("operation", ["create_feed_document", "create_feed", "search_listings"])
+@pytest.mark.parametrize("status", [400, 413])
+async def test_step_that_is_refused_outright_lets_the_core_halve_the_call(
+    open_account: Open, operation: str, status: int
+) -> None:
+    account = open_account()
+    account.emulator.faults.add(Fault(operation, FaultKind.STATUS, status=status))
+    with pytest.raises(CallRefused, match=str(status)):
+        await account.write((A, 5), (B, 6), route="feed")
+    assert await account.collect(await account.write((A, 5), route="feed"), after=20) == {0: Accepted(0, 5)}
+
+
+async def test_feed_that_may_never_have_been_made_stays_in_doubt(open_account: Open) -> None:
+    account = open_account()
+    account.emulator.faults.add(Fault("create_feed", FaultKind.LOST_BEFORE, times=2))
+    with pytest.raises(InDoubt):
+        await account.write((A, 5), route="feed")
+    account.emulator.faults.add(Fault("get_feeds", FaultKind.STATUS, status=500))
+    with pytest.raises(InDoubt, match="create_feed"):
+        await account.write((A, 5), route="feed")
+
+
 async def test_five_feeds_in_five_minutes_are_never_exceeded(open_account: Open) -> None:
     account = open_account()
     for i in range(12):
