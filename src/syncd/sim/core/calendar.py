@@ -11,6 +11,7 @@ from typing import Any
 class Rank(IntEnum):
     """What goes first at one moment: effects, then answers, then what the daemon reads, then what it decides."""
 
+    WORLD = -1  # buyers, hands, faults
     APPLY = 0
     ANSWER = 1
     POLL = 2
@@ -45,3 +46,24 @@ class Calendar:
             act(what)
         if until_us > self.now_us:
             self.now_us = until_us
+
+
+class Halting(Calendar):
+    """A calendar in which the daemon can be dead for a while: what it would do then, it does when it is back."""
+
+    __slots__ = ("dead_until_us",)
+
+    def __init__(self, now_us: int) -> None:
+        super().__init__(now_us)
+        self.dead_until_us = 0
+
+    def run_to(self, until_us: int) -> None:
+        heap = self._heap
+        while heap and heap[0][0] <= until_us:
+            when_us, rank, _, act, what = heappop(heap)
+            self.now_us = max(self.now_us, when_us)
+            if when_us < self.dead_until_us and rank >= Rank.ANSWER:
+                self.at(self.dead_until_us, rank, act, what)
+            else:
+                act(what)
+        self.now_us = max(self.now_us, until_us)

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from syncd.core import escrow, fence, planner
 from syncd.core.demand import Seller, blind_seconds, expected_blind, seen, weights
 from syncd.core.fence import GRAIN_US
-from syncd.core.ledger import is_older
+from syncd.core.ledger import booked_now, changes, is_older
 from syncd.core.policy import Kind, Mode, decide, next_change_us
 from syncd.core.shares import Holder, goals, shares
-from syncd.model import Lane, Source
+from syncd.model import Counts, Lane, Returns, Source
 from syncd.sdk.capabilities import Form
 from syncd.sim.core.assumptions import SECOND_US, WATCH_SECONDS, WATCH_SHARE
 from syncd.sim.core.calendar import Calendar, Rank
@@ -65,6 +65,8 @@ class Keeper:
     def polled_us(self, shop: Shop) -> int:
         """When the newest whole read of a shop's orders began."""
         every, now = self.poll_us[shop.index], self.calendar.now_us
+        if shop.opens_us > now:
+            now = min(now, shop.shut_us)
         return max(shop.polled_us, now if not every else now // every * every)
 
     def watermark_us(self, shop: Shop) -> int:
@@ -72,8 +74,11 @@ class Keeper:
         return self.polled_us(shop) - self.bound_us[shop.index] - self.margin_us
 
     def poll(self, shop: Shop) -> None:
-        """Read and book what is new, then settle what waited for it."""
+        """Read and book what is new."""
         now = self.calendar.now_us
+        if shop.opens_us > now:
+            self.calendar.at(shop.opens_us, Rank.POLL, self.poll, shop)
+            return
         before_us, shop.polled_us = shop.polled_us, now
         touched: dict[int, Sku] = {}
         for state in self.market.read_orders(shop.index, now):
@@ -82,26 +87,30 @@ class Keeper:
             self.refresh(sku)
 
     def _book(self, shop: Shop, state: State, before_us: int, touched: dict[int, Sku]) -> None:
+        """One state, in one transaction: idempotent, older ones ignored (R5)."""
         order, cancelled, back, as_of_us = state
         line, lines = self.books.lines.get(order.number), self.books.lines
-        held = order.units - cancelled
+        new = line is None
         if line is None:
-            lines[order.number] = line = Line(as_of_us, 0, 0)
+            lines[order.number] = line = Line(as_of_us)
         elif is_older(as_of_us, Source.API, line.as_of_us, Source.API):
             self.books.older += 1
             return
-        sold, returned = held - line.held, back - line.back
-        if not sold and not returned:
+        booked = booked_now(Counts(order.units, cancelled), opened=False, returns=Returns.NEVER, ignored=0)
+        returned = back - line.back
+        if booked == line.booked and not returned and not new:
             self.books.same += 1
             return
-        line.as_of_us, line.held, line.back = as_of_us, held, back
         listing = self.listings[order.listing]
-        listing.sku.free -= sold
+        for change in changes({listing.sku.index: 1}, line.booked, booked, inside_opening={}):
+            listing.sku.free += change.free
+        freed = cancelled - line.cancelled
+        line.as_of_us, line.booked, line.cancelled, line.back = as_of_us, booked, cancelled, back
         touched[listing.sku.index] = listing.sku
-        if cancelled:
-            self._cancelled(listing, -sold, returned, as_of_us)
-        else:
-            self._sold(shop, listing, sold, order.placed_us, before_us)
+        if new:
+            self._sold(shop, listing, order.units, order.placed_us, before_us)
+        if freed:
+            self._cancelled(shop, listing, freed, returned, as_of_us)
 
     def _sold(self, shop: Shop, listing: Listing, units: int, placed_us: int, before_us: int) -> None:
         """An own sale: beliefs, bounds, demand and what read-back had found of it (R5)."""
@@ -133,21 +142,22 @@ class Keeper:
         if shop.measured % MEASURE_EVERY == 0:
             shop.blind = blind_seconds(shop.lags, shop.assumed)
 
-    def _cancelled(self, listing: Listing, units: int, back: int, as_of_us: int) -> None:
-        """Units were cancelled; so many of them the shop put back on sale (R6)."""
+    def _cancelled(self, shop: Shop, listing: Listing, units: int, back: int, as_of_us: int) -> None:
+        """Units were cancelled; `back` of them the shop put on sale again (R6). Where nobody knows, all may be."""
         now = self.calendar.now_us
         listing.sku.raised_us = now
-        if units > 0:
-            self.market.unbooked[listing.index] += units - back
-        if not back:
+        self.market.unbooked[listing.index] += back
+        told = units if shop.restocks is None else back
+        if not told:
             return
-        listing.shown = fence.restocked(listing.shown, back, as_of_us, as_of_us, self.margin_us, certain=True)
+        sure = shop.restocks is not None
+        listing.shown = fence.restocked(listing.shown, told, as_of_us, as_of_us, self.margin_us, certain=sure)
         for row in listing.calls:
-            row.back += back
+            row.back += told
         if listing.shown.verify:
             self.look_again(listing, now + SOON_US)
         if self.habit.bounds:
-            listing.exposure = escrow.put_back(listing.exposure, back)
+            listing.exposure = escrow.put_back(listing.exposure, told)
 
     # -- modes and targets ---------------------------------------------------------------------------------------
 
@@ -183,7 +193,7 @@ class Keeper:
             self.calendar.at(when_us, Rank.TIMER, self._timer, sku)
 
     def _timer(self, sku: Sku) -> None:
-        if sku.timer_us == self.calendar.now_us:
+        if 0 < sku.timer_us <= self.calendar.now_us:
             sku.timer_us = 0
             self.refresh(sku)
 
@@ -198,7 +208,7 @@ class Keeper:
         holders = {}
         for one in sku.listings:
             have, shown = one.exposure, one.shown
-            settled = have.standing is escrow.Standing.SETTLED and not shown.in_doubt and not one.calls
+            settled = have.standing is escrow.Standing.SETTLED and have.is_known and not shown.in_doubt
             exact = any(form is not Form.ABSOLUTE for form in one.shop.model.forms)
             bound = have.bound if have.bound is not None else shown.believed or 0
             coming = 0 if settled else self._coming(one, bound)
@@ -316,8 +326,8 @@ class Keeper:
 
     def _settle(self, listing: Listing) -> None:
         """The barrier (R4, R8), and the fence's own settlement of reads and of unread units."""
-        if listing.settle_us != self.calendar.now_us:
-            return
+        if not 0 < listing.settle_us <= self.calendar.now_us:
+            return  # another turn was faster
         listing.settle_us = 0
         watermark_us, shown = self.watermark_us(listing.shop), listing.shown
         if shown.seen is not None and shown.seen_us <= watermark_us:

@@ -41,6 +41,7 @@ class Market:
         self.accepted = [0] * len(stock)
         self.oversold = 0
         self.refused_in_stock = 0
+        self.newest: Order | None = None
         self._states = 0
         self._chance = [random.Random(f"visible {seed} {shop.name}") for shop in shops]  # noqa: S311  # a play must repeat
 
@@ -61,6 +62,14 @@ class Market:
         self.unbooked[listing] += units
         self.orders += 1
         order = Order(self.orders, listing, units, now_us)
+        self.newest = order
+        return self.show(shop, order, now_us + self.delay_us(shop))
+
+    def cancel(self, shop: int, order: Order, back: int, now_us: int) -> int:
+        """All of an order is cancelled; so many units go back on the page. Returns when that can be read."""
+        order.cancelled, order.back, order.as_of_us = order.units, back, now_us
+        self.page[order.listing] += back
+        self.unbooked[order.listing] -= back
         return self.show(shop, order, now_us + self.delay_us(shop))
 
     def show(self, shop: int, order: Order, visible_us: int) -> int:

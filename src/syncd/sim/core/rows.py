@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from syncd.core.demand import NO_DEMAND, Assumed, Demand, Lags
 from syncd.core.escrow import Exposure
 from syncd.core.fence import Shown
+from syncd.core.ledger import NOTHING, Booked
 from syncd.core.planner import Plan
 from syncd.core.policy import AUTO, UNDECIDED, Decision, Policy
 from syncd.model import Lane
@@ -55,7 +56,7 @@ class Shop:
 
     __slots__ = (
         "assumed", "batch", "blind", "demand", "dispatch_us", "index", "lags", "listings", "measured", "model",
-        "polled_us", "slot_us", "stockout", "watched",
+        "opens_us", "polled_us", "restocks", "shut_us", "slot_us", "stockout", "watched",
     )  # fmt: skip
 
     def __init__(self, index: int, model: ShopModel, now_us: int) -> None:
@@ -65,6 +66,8 @@ class Shop:
         self.batch: dict[int, Listing] = {}
         self.slot_us = self.dispatch_us = 0
         self.polled_us = now_us
+        self.shut_us = self.opens_us = 0  # maintenance: no call gets through
+        self.restocks: bool | None = True  # cancelled units go back on the page; None: nobody knows
         self.demand: Demand = NO_DEMAND
         self.lags = Lags()
         applies = model.applies[1] if model.applies else CALL_SECONDS
@@ -94,27 +97,27 @@ class Row:
 
 @dataclass(slots=True)
 class Call:
-    """One call of a shop. `lost`: its answer never comes."""
+    """One call of a shop. `crashed`: the daemon died over it; what comes of it is settled as in doubt."""
 
     shop: Shop
     rows: list[Row]
     began_us: int
-    lost: bool = False
     crashed: bool = False
 
 
 @dataclass(slots=True)
 class Line:
-    """What is booked of one order: its newest state, and the units that its listing was told of."""
+    """What is booked of one order: its newest state, in units of its listing."""
 
     as_of_us: int
-    held: int
-    back: int
+    booked: Booked = NOTHING
+    cancelled: int = 0
+    back: int = 0
 
 
 @dataclass(slots=True)
 class Books:
-    """Every order that was booked, by number, and what went wrong with any."""
+    """Every order that was booked, by number, and how many states told nothing new."""
 
     lines: dict[int, Line] = field(default_factory=dict)
     older: int = 0

@@ -7,6 +7,7 @@ or by its loss (R7). `Wire` says how long everything takes; a rougher wire loses
 from __future__ import annotations
 
 import random
+from enum import Enum
 from itertools import islice
 
 from syncd.core import escrow, fence, planner
@@ -27,7 +28,16 @@ COLLECT_US = int(COLLECT_SECONDS * SECOND_US)
 OVERTAKEN_US = 2 * SECOND_US
 SCARCE_SECONDS = 0.2
 NEVER_US = 2**62
+STALE_AFTER_US = 300 * SECOND_US
 Numbers = dict[int, int]
+
+
+class Ending(Enum):
+    """How a call ended for us."""
+
+    ANSWERED = "answered"
+    LOST = "lost"
+    REFUSED = "refused"  # for certain, before anything changed
 
 
 class Wire:
@@ -45,8 +55,10 @@ class Wire:
         effect_us = now_us + int((low + (high - low) * self._chance[shop.index].random()) * SECOND_US)
         return effect_us, -(-effect_us // COLLECT_US) * COLLECT_US
 
-    def spoil(self, call: Call) -> None:
-        """A calm wire spoils nothing."""
+    def fate(self, shop: Shop, now_us: int) -> tuple[int | None, int, Ending]:
+        """(takes effect, ended, how it ended for us). A calm wire answers every call."""
+        effect_us, answer_us = self.times(shop, now_us)
+        return effect_us, answer_us, Ending.ANSWERED
 
 
 class Writer:
@@ -96,8 +108,8 @@ class Writer:
     def dispatch(self, shop: Shop) -> None:
         """Make the next call: stockouts first, then what is due, then rows that ride free."""
         now = self.calendar.now_us
-        if shop.dispatch_us != now:
-            return
+        if not 0 < shop.dispatch_us <= now:
+            return  # another turn was faster
         shop.dispatch_us = 0
         rows: list[Row] = []
         to_read: list[Listing] = []
@@ -193,7 +205,9 @@ class Writer:
         rows.append(row)
 
     def _may_raise(self, listing: Listing, cost: int) -> bool:
-        sku = listing.sku
+        sku, shop = listing.sku, listing.shop
+        if escrow.feed_is_stale(self.keeper.polled_us(shop), self.calendar.now_us, STALE_AFTER_US):
+            return False  # R12
         holdings = [escrow.Holding(one.exposure.bound) for one in sku.listings]
         left = escrow.rights_left(sku.free - sku.decision.reserve, holdings)
         return left is not None and left >= cost
@@ -241,10 +255,13 @@ class Writer:
         self.calls += 1
         self.keeper.pushes += len(rows)
         shop.slot_us = now + self.gap_us[shop.index]
-        effect_us, answer_us = self.wire.times(shop, now)
-        self.calendar.at(effect_us, Rank.APPLY, self._apply, call)
-        self.calendar.at(answer_us, Rank.ANSWER, self._answer, call)
-        self.wire.spoil(call)
+        effect_us, ended_us, ending = self.wire.fate(shop, now)
+        if effect_us is not None:
+            self.calendar.at(effect_us, Rank.APPLY, self._apply, call)
+        if ending is Ending.ANSWERED:
+            self.calendar.at(ended_us, Rank.ANSWER, self._answer, call)
+        else:
+            self.calendar.at(ended_us, Rank.ANSWER, self._lost if ending is Ending.LOST else self._refused, call)
 
     def _apply(self, call: Call) -> None:
         for position, row in enumerate(call.rows):
@@ -252,7 +269,7 @@ class Writer:
                 row.outcome = self.market.write(row.listing.index, row.plan.write, position)
 
     def _answer(self, call: Call) -> None:
-        if call.lost or call.crashed:
+        if call.crashed:
             return
         now, shop = self.calendar.now_us, call.shop
         for row in call.rows:
@@ -277,10 +294,9 @@ class Writer:
             self._credit(row, outcome, now)
         if form is Form.ABSOLUTE and write.quantity == 0 and not row.alone:
             # which write landed last is unknown: written again after the dead time
-            until_us = max(shown.doubt_us or 0, now + OVERTAKEN_US)
+            until_us = max(shown.doubt_us or 0, listing.exposure.dead_us or 0, now + OVERTAKEN_US)
             listing.shown = fence.doubted(shown, 0, until_us)
-            listing.not_before_us = until_us
-            self.calendar.at(until_us, Rank.SETTLE, self._back, listing)
+            self._put_off(listing, until_us)
             return
         if form is Form.ABSOLUTE:
             listing.shown = fence.wrote_number(
@@ -317,18 +333,39 @@ class Writer:
             reads = listing.shop.model.reads
             listing.shown = replace(listing.shown, verify=True) if reads else fence.forgotten(listing.shown)
 
-    def doubt(self, call: Call, dead_us: int) -> None:
-        """The answer is lost: its rows may have happened, until `dead_us` they still may (R7)."""
-        call.lost = True
+    def _refused(self, call: Call) -> None:
+        """Throttled, or closed: nothing of it changed, and its rows stay wished for."""
+        if call.crashed:
+            return
+        for row in call.rows:
+            row.listing.calls.remove(row)
+            if self.bounds:
+                row.listing.exposure = escrow.refused(row.listing.exposure, row.cost)
+            self._put_off(row.listing, self.calendar.now_us + SECOND_US)
+
+    def _lost(self, call: Call) -> None:
+        if not call.crashed:
+            self.doubt(call)
+
+    def doubt(self, call: Call) -> None:
+        """The answer is lost: its rows may have happened, and until the dead time they still may (R7, R10)."""
+        now = self.calendar.now_us
+        dead_us = now + int(call.shop.model.dead_after * SECOND_US)
         for row in call.rows:
             listing, write = row.listing, row.plan.write
             listing.calls.remove(row)
             if self.bounds:
                 listing.exposure = escrow.lost(listing.exposure, dead_us)
-            if write.form is not Form.ABSOLUTE or write.quantity:
-                rise = max(0, row.plan.delta)
-                absolute = write.form is Form.ABSOLUTE
-                highest = write.quantity + row.plan.unread if absolute else (listing.shown.believed or 0) + rise
+            absolute = write.form is Form.ABSOLUTE
+            if not absolute or write.quantity:
+                highest = (listing.shown.believed or 0) + max(0, row.plan.delta)
+                highest = write.quantity + row.plan.unread if absolute else highest
                 listing.shown = fence.doubted(listing.shown, min(highest, MOST), dead_us)
             self.keeper.follow_up(listing)
-            self.keeper.refresh(listing.sku)
+            self._put_off(listing, now + SECOND_US)
+
+    def _put_off(self, listing: Listing, until_us: int) -> None:
+        """Not before that time."""
+        listing.not_before_us = until_us
+        self.keeper.drop_wish(listing)
+        self.calendar.at(until_us, Rank.SETTLE, self._back, listing)
