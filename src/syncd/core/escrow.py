@@ -157,6 +157,8 @@ def accepted_number(have: Exposure, number: int, sent_us: int, answered_us: int,
     answered = replace(have, calls=max(0, have.calls - 1))
     if not alone:
         return answered
+    if answered.dead_us is not None and answered.dead_us <= sent_us:
+        answered = replace(answered, dead_us=None)  # what was lost could land no more: this number is the last word
     return _proof(answered, number, sent_us, answered_us, have.back, by_read=False)
 
 

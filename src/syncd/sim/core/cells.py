@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from syncd.core.demand import Demand
-from syncd.core.policy import Kind
+from syncd.core.policy import Kind, Policy
 from syncd.core.shares import shares
 from syncd.sim.core.assumptions import BEGIN_US, DEMANDS, SECOND_US, SHOPS, Scenario, ShopModel
 from syncd.sim.core.buyers import Script, script
@@ -40,25 +41,45 @@ class Stall:
     writer: Writer
 
 
-def build(stock: tuple[int, ...], seed: int, habit: Habit, models: tuple[ShopModel, ...] = SHOPS) -> Stall:
-    """Shops that show all stock, or in escrow each its share, with every order read and every number proven."""
+def build(
+    stock: tuple[int, ...],
+    seed: int,
+    habit: Habit,
+    models: tuple[ShopModel, ...] = SHOPS,
+    policies: Sequence[Policy] | None = None,
+) -> Stall:
+    """Shops that show all stock, or in escrow each its share, with every order read and every number proven.
+
+    `policies` of each SKU, else the habit's.
+    """
+    calendar, skus, shops, shown = lay_out(stock, policies or [habit.policy] * len(stock), models)
+    market = Market(models, stock, shown, seed)
+    keeper = Keeper(calendar, market, habit, skus, shops)
+    return Stall(calendar, market, keeper, Writer(keeper, Wire(models, seed)))
+
+
+def lay_out(
+    stock: tuple[int, ...], policies: Sequence[Policy], models: tuple[ShopModel, ...]
+) -> tuple[Calendar, list[Sku], list[Shop], list[int]]:
+    """The rows of a merchant and what its pages show."""
     shops = [Shop(i, model, BEGIN_US) for i, model in enumerate(models)]
     for shop in shops:
         shop.demand = Demand(BEGIN_US, 0.0, 0.0, 100.0 * shop.model.share)  # yesterday's sales
-    skus = [Sku(i, free, habit.policy) for i, free in enumerate(stock)]
+    skus = [Sku(i, free, policy) for i, (free, policy) in enumerate(zip(stock, policies, strict=True))]
     shown: list[int] = []
     by = {shop.index: shop.model.share for shop in shops}
     for sku in skus:
-        parts = shares(sku.free, by) if habit.policy.kind is Kind.ESCROW else dict.fromkeys(by, sku.free)
+        parts = (
+            shares(sku.free, by)
+            if sku.policy.kind is Kind.ESCROW
+            else dict.fromkeys(by, max(0, sku.free - sku.policy.reserve))
+        )
         for shop in shops:
             listing = Listing(len(shown), sku, shop, parts[shop.index], BEGIN_US - 3600 * SECOND_US)
             sku.listings.append(listing)
             shop.listings.append(listing)
             shown.append(parts[shop.index])
-    calendar = Calendar(BEGIN_US)
-    market = Market(models, stock, shown, seed)
-    keeper = Keeper(calendar, market, habit, skus, shops)
-    return Stall(calendar, market, keeper, Writer(keeper, Wire(models, seed)))
+    return Calendar(BEGIN_US), skus, shops, shown
 
 
 def run_cell(scenario: Scenario, habit: Habit, seed: int) -> Tally:

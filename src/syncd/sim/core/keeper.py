@@ -167,6 +167,8 @@ class Keeper:
         before = sku.decision
         m = self._expected(sku, now) if sku.policy.kind is Kind.AUTO else 0.0
         sku.decision = decide(sku.policy, sku.free - sku.found, m, now, before, drain_us=self.drain_us)
+        if sku.decision.mode is not before.mode or sku.decision.reserve != before.reserve:
+            sku.changed_us = now
         if sku.decision.mode is Mode.ESCROW:
             self._share_out(sku, now)
         else:
@@ -299,7 +301,7 @@ class Keeper:
         """A number was read in a turn: what is missing against belief was sold unread."""
         now, shown = self.calendar.now_us, listing.shown
         listing.watch_us = 0
-        if listing.calls or shown.in_doubt or shown.believed is None:
+        if listing.shop.opens_us > now or listing.calls or shown.in_doubt or shown.believed is None:
             self.watch(listing, now)  # nobody knows what the page showed first
             return
         number = self.market.page[listing.index]
@@ -310,16 +312,19 @@ class Keeper:
         if missing != listing.found:
             listing.sku.found += missing - listing.found
             listing.found, listing.found_us = missing, now
+            if missing:
+                self.settle_later(listing, now)
             self.refresh(listing.sku)
-        else:
-            listing.found_us = now
 
     # -- proofs and doubts -------------------------------------------------------------------------------------------
 
     def settle_later(self, listing: Listing, proven_us: int) -> None:
         """Look at a proof again when the watermark can have passed it."""
-        shop = listing.shop
-        due_us = self.poll_after(shop, proven_us + self.bound_us[shop.index] + self.margin_us + 1)
+        shop, now = listing.shop, self.calendar.now_us
+        ripe_us = proven_us + self.bound_us[shop.index] + self.margin_us + 1
+        due_us = self.poll_after(shop, max(ripe_us, shop.opens_us))
+        if due_us <= now:  # the feed lags: a poll is still to come
+            due_us = self.poll_after(shop, now + SECOND_US)
         if not 0 < listing.settle_us <= due_us:
             listing.settle_us = due_us
             self.calendar.at(due_us, Rank.SETTLE, self._settle, listing)
@@ -338,22 +343,29 @@ class Keeper:
                 row.sold_old += row.plan.unread
         if self.habit.bounds:
             listing.exposure = escrow.barrier(listing.exposure, watermark_us)
+        stale_find = listing.found and listing.found_us <= watermark_us
+        if stale_find:  # every order from before it is booked: what still seems missing was no sale
+            listing.sku.found -= listing.found
+            listing.found = 0
         self.follow_up(listing)
-        self.answered(listing)
+        if stale_find:
+            self.refresh(listing.sku)
+        else:
+            self.answered(listing)
 
     def follow_up(self, listing: Listing) -> None:
         """Whatever of a listing still waits for something gets its time."""
         shown, have = listing.shown, listing.exposure
         waits = [at for at, is_so in (
             (shown.seen_us, shown.seen is not None), (shown.base_us, shown.unread > 0),
-            (have.proven_us, self.habit.bounds and have.proven is not None),
+            (have.proven_us, self.habit.bounds and have.proven is not None), (listing.found_us, listing.found > 0),
         ) if is_so]  # fmt: skip
         if waits:
             self.settle_later(listing, min(waits))
         now = self.calendar.now_us
         if shown.doubt_us is not None and shown.seen is None:
             self.look_again(listing, max(now, shown.doubt_us) + 1)
-        elif self.habit.bounds and have.standing in (escrow.Standing.LIMBO, escrow.Standing.UNKNOWN):
+        elif self.habit.bounds and (have.dead_us is not None or (not have.is_known and have.proven is None)):
             self.look_again(listing, max(now, have.dead_us or 0) + 1)
         elif shown.verify and shown.seen is None:
             self.look_again(listing, now + SOON_US)
@@ -367,17 +379,33 @@ class Keeper:
     def _again(self, listing: Listing) -> None:
         listing.again_us = 0
         now, shown = self.calendar.now_us, listing.shown
-        if listing.calls:
-            self.look_again(listing, now + SOON_US)
+        if listing.calls or listing.shop.opens_us > now:
+            self.look_again(listing, max(listing.shop.opens_us, now + SOON_US))
             return
         dead_us = max(shown.doubt_us or 0, listing.exposure.dead_us or 0)
         if dead_us > now:
             self.look_again(listing, dead_us + 1)
         elif listing.shop.model.reads:
             self._read(listing, self.market.page[listing.index])
-        elif shown.in_doubt or shown.believed is None:
-            listing.shown = fence.Shown(base_us=now)
+        elif shown.in_doubt or shown.believed is None or shown.verify or listing.exposure.dead_us is not None:
+            listing.shown = fence.Shown(base_us=now)  # nothing can be read here: written anew, from nothing known
             self.refresh(listing.sku)
+
+    def sweep(self, shop: Shop) -> None:
+        """The slow read of a whole shop: finds what a hand changed."""
+        if shop.model.reads and shop.opens_us <= self.calendar.now_us:
+            for listing in shop.listings:
+                number, have = self.market.page[listing.index], listing.exposure
+                differs = number != listing.shown.believed or (have.bound != number and have.proven is None)
+                if differs and not listing.calls and not listing.shown.in_doubt:
+                    self._read(listing, number)
+
+    def received(self, sku: Sku, pieces: int) -> None:
+        """Goods arrived, or were counted to be missing."""
+        sku.free += pieces
+        if pieces > 0:
+            sku.raised_us = self.calendar.now_us
+        self.refresh(sku)
 
     def _read(self, listing: Listing, number: int) -> None:
         """A read with no write under way: drift, doubts, limbo (R8, R11)."""

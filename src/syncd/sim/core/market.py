@@ -20,7 +20,7 @@ class Order:
 
     def __init__(self, number: int, listing: int, units: int, placed_us: int) -> None:
         self.number, self.listing, self.units, self.placed_us = number, listing, units, placed_us
-        self.as_of_us, self.cancelled, self.back = placed_us, 0, 0
+        self.as_of_us, self.cancelled, self.back = placed_us, 0, 0  # times by the shop's clock
 
 
 State = tuple[Order, int, int, int]
@@ -42,6 +42,8 @@ class Market:
         self.oversold = 0
         self.refused_in_stock = 0
         self.newest: Order | None = None
+        self.skew_us = [0] * len(shops)
+        self.grain_us = 1
         self._states = 0
         self._chance = [random.Random(f"visible {seed} {shop.name}") for shop in shops]  # noqa: S311  # a play must repeat
 
@@ -61,13 +63,18 @@ class Market:
         self.accepted[sku] += units
         self.unbooked[listing] += units
         self.orders += 1
-        order = Order(self.orders, listing, units, now_us)
+        order = Order(self.orders, listing, units, self.stamp(shop, now_us))
         self.newest = order
         return self.show(shop, order, now_us + self.delay_us(shop))
 
+    def stamp(self, shop: int, now_us: int) -> int:
+        """A time by the shop's own clock, in whole grains."""
+        theirs = now_us + self.skew_us[shop]
+        return theirs - theirs % self.grain_us
+
     def cancel(self, shop: int, order: Order, back: int, now_us: int) -> int:
         """All of an order is cancelled; so many units go back on the page. Returns when that can be read."""
-        order.cancelled, order.back, order.as_of_us = order.units, back, now_us
+        order.cancelled, order.back, order.as_of_us = order.units, back, self.stamp(shop, now_us)
         self.page[order.listing] += back
         self.unbooked[order.listing] -= back
         return self.show(shop, order, now_us + self.delay_us(shop))

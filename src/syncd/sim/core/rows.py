@@ -18,7 +18,7 @@ from syncd.sim.core.assumptions import CALL_SECONDS, ShopModel
 class Sku:
     """One SKU: free stock, and how it is shown."""
 
-    __slots__ = ("decision", "found", "free", "index", "listings", "policy", "raised_us", "timer_us")
+    __slots__ = ("changed_us", "decision", "found", "free", "index", "listings", "policy", "raised_us", "timer_us")
 
     def __init__(self, index: int, free: int, policy: Policy = AUTO) -> None:
         self.index, self.free, self.policy = index, free, policy
@@ -26,6 +26,7 @@ class Sku:
         self.listings: list[Listing] = []
         self.found = 0  # units that read-back found sold, whose orders are not read yet
         self.raised_us = 0
+        self.changed_us = 0  # when mode or reserve changed
         self.timer_us = 0
 
 

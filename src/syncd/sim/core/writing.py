@@ -173,7 +173,7 @@ class Writer:
         raised_us = listing.sku.raised_us
         seen = Evidence(now, model.reads > 0, True, listing.shop.polled_us, raised_us, number, now)
         plan = planner.plan_write(listing.name, target, shown, model.forms, seen)
-        if plan is Need.ORDER_READ and listing.shop.polled_us < now:
+        if plan is Need.ORDER_READ and listing.shop.polled_us < now and listing.shop.opens_us <= now:
             keeper.poll(listing.shop)
             return self._plan(listing, now, number)
         return plan
@@ -219,7 +219,11 @@ class Writer:
         shop, listings, _began_us = asked
         now = self.calendar.now_us
         rows: list[Row] = []
+        shut = shop.opens_us > now
         for listing in listings:
+            if shut:
+                self._put_off(listing, shop.opens_us)
+                continue
             if listing.calls or listing.lane is not None:
                 if listing.lane is None:
                     self.keeper.refresh(listing.sku)
@@ -247,10 +251,12 @@ class Writer:
             missing = shown.believed - number
             listing.sku.found += missing - listing.found
             listing.found, listing.found_us = missing, now
+            if missing:
+                self.keeper.settle_later(listing, now)
             self.keeper.refresh(listing.sku)
             self.keeper.drop_wish(listing)
 
-    def _send(self, shop: Shop, rows: list[Row], now: int) -> None:
+    def _send(self, shop: Shop, rows: list[Row], now: int) -> Call:
         call = Call(shop, rows, now)
         self.calls += 1
         self.keeper.pushes += len(rows)
@@ -262,6 +268,7 @@ class Writer:
             self.calendar.at(ended_us, Rank.ANSWER, self._answer, call)
         else:
             self.calendar.at(ended_us, Rank.ANSWER, self._lost if ending is Ending.LOST else self._refused, call)
+        return call
 
     def _apply(self, call: Call) -> None:
         for position, row in enumerate(call.rows):
@@ -303,8 +310,6 @@ class Writer:
                 shown, write.quantity, unread=row.plan.unread, sold_old=row.sold_old, sold_new=row.sold_new,
                 restocked=row.back, ended_us=now, began_us=row.began_us,
             )  # fmt: skip
-            listing.sku.found -= listing.found
-            listing.found = 0  # what was found is in `unread` now
             return
         if form is Form.RELATIVE_CLAMPS and not outcome.quantity_after and row.plan.delta < 0:
             listing.shown = replace(shown, verify=True)
@@ -341,7 +346,7 @@ class Writer:
             row.listing.calls.remove(row)
             if self.bounds:
                 row.listing.exposure = escrow.refused(row.listing.exposure, row.cost)
-            self._put_off(row.listing, self.calendar.now_us + SECOND_US)
+            self._put_off(row.listing, max(call.shop.opens_us, self.calendar.now_us + SECOND_US))
 
     def _lost(self, call: Call) -> None:
         if not call.crashed:
