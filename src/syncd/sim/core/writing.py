@@ -113,8 +113,7 @@ class Writer:
         shop.dispatch_us = 0
         rows: list[Row] = []
         to_read: list[Listing] = []
-        for listing in self._choose(shop, now):
-            plan = self._plan(listing, now, None)
+        for listing, plan in self._plans(shop, self._choose(shop, now), now, {}):
             if plan is Need.STOCK_READ:
                 to_read.append(listing)
             elif isinstance(plan, Plan):
@@ -169,14 +168,20 @@ class Writer:
             if believed == target:
                 return Need.NOTHING
             return Plan(StockWrite(listing.name, Form.ABSOLUTE, target), target - believed)
-        keeper = self.keeper
         raised_us = listing.sku.raised_us
         seen = Evidence(now, model.reads > 0, True, listing.shop.polled_us, raised_us, number, now)
-        plan = planner.plan_write(listing.name, target, shown, model.forms, seen)
-        if plan is Need.ORDER_READ and listing.shop.polled_us < now and listing.shop.opens_us <= now:
-            keeper.poll(listing.shop)
-            return self._plan(listing, now, number)
-        return plan
+        return planner.plan_write(listing.name, target, shown, model.forms, seen)
+
+    def _plans(
+        self, shop: Shop, listings: list[Listing], now: int, numbers: Numbers
+    ) -> list[tuple[Listing, Plan | Need | None]]:
+        """What to write of each, all from one view of the rows; orders are read first where one needs it."""
+        plans = [(listing, self._plan(listing, now, numbers.get(listing.index))) for listing in listings]
+        unread = shop.polled_us < now and shop.opens_us <= now
+        if unread and any(plan is Need.ORDER_READ for _, plan in plans):
+            self.keeper.poll(shop)
+            plans = [(listing, self._plan(listing, now, numbers.get(listing.index))) for listing in listings]
+        return plans
 
     @staticmethod
     def _may_overtake(listing: Listing) -> bool:
@@ -218,25 +223,25 @@ class Writer:
         """The fence: the shop's own numbers, right before the write."""
         shop, listings, _began_us = asked
         now = self.calendar.now_us
-        rows: list[Row] = []
-        shut = shop.opens_us > now
-        for listing in listings:
-            if shut:
+        if shop.opens_us > now:
+            for listing in listings:
                 self._put_off(listing, shop.opens_us)
-                continue
-            if listing.calls or listing.lane is not None:
-                if listing.lane is None:
-                    self.keeper.refresh(listing.sku)
-                continue
-            number = self.market.page[listing.index]
-            self._seen(listing, number, now)
-            plan = self._plan(listing, now, number)
+            return
+        free = [listing for listing in listings if not listing.calls and listing.lane is None]
+        numbers = {listing.index: self.market.page[listing.index] for listing in free}
+        for listing in free:
+            self._seen(listing, numbers[listing.index], now)
+        rows: list[Row] = []
+        for listing, plan in self._plans(shop, free, now, numbers):
             if isinstance(plan, Plan):
                 self._take(listing, plan, now, rows)
             else:
-                self._wait(listing, plan if isinstance(plan, Need) else None)
+                self._wait(listing, plan)
         if rows:
             self._send(shop, rows, now)
+        for listing in listings:
+            if listing.calls and listing.lane is None and not any(row.began_us == now for row in listing.calls):
+                self.keeper.refresh(listing.sku)  # another call was faster
         self.wake(shop)
 
     def _seen(self, listing: Listing, number: int, now: int) -> None:
@@ -254,7 +259,6 @@ class Writer:
             if missing:
                 self.keeper.settle_later(listing, now)
             self.keeper.refresh(listing.sku)
-            self.keeper.drop_wish(listing)
 
     def _send(self, shop: Shop, rows: list[Row], now: int) -> Call:
         call = Call(shop, rows, now)
