@@ -72,7 +72,8 @@ def verdict(
 ) -> Accepted | Rejected | None:
     """What a page read so long after the number was sent says about it; None where it says nothing yet.
 
-    `taken`: Amazon is known to have taken it in. Then a page that shows less after all that time has sold some.
+    `taken`: Amazon is known to have taken it in. Then a page that shows another number after all that time, and not
+    the one from before, has sold some or got some back.
     """
     if shelf is None:
         late = age_seconds >= INDEXED_WITHIN_SECONDS
@@ -83,7 +84,8 @@ def verdict(
         return Accepted(0)
     if shelf.quantity == receipt.quantity or _only_ours_explains(receipt, shelf.quantity):
         return Accepted(0, receipt.quantity if shelf.quantity == receipt.quantity else None)
-    if shelf.quantity < receipt.quantity and taken:
+    moved = shelf.quantity < receipt.quantity or receipt.before not in (None, shelf.quantity)
+    if moved and taken:  # some were sold, or put back by a cancel
         return Accepted(0) if age_seconds >= SHOWN_WITHIN_SECONDS else None
     told = f"sent, but after {age_seconds / 60:.0f} minutes the page still shows {shelf.quantity}"
     return Rejected(0, Reason.OTHER, told) if age_seconds >= OVERDUE_SECONDS else None

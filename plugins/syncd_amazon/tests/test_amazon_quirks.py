@@ -168,6 +168,17 @@ async def test_no_result_is_held_for_ever_when_orders_cannot_be_read(open_accoun
     assert await account.collect(report, after=901) == {0: Accepted(0, 20)}
 
 
+async def test_units_that_a_cancel_put_back_are_no_refusal(open_account: Open) -> None:
+    account = open_account()
+    order = account.buy(2)
+    await account.run(account.channel.read_stock([A]))
+    report = await account.write((A, 20))
+    account.market.cancel(order.number)
+    assert account.shown(A) == 22
+    assert await account.collect(report, after=20) == {}
+    assert await account.collect(report, after=900) == {0: Accepted(0)}
+
+
 async def test_page_that_keeps_showing_more_is_a_refused_row_in_the_end(open_account: Open) -> None:
     account = open_account()
     account.emulator.listings.take_in = lambda *given: None  # ACCEPTED, and lost

@@ -77,7 +77,8 @@ class Dispatcher:
             lead = LEAD_SECONDS if early else 0.0
             if wait > lead:
                 return now_us + int((wait - lead) * 1e6) + 1
-            return await self._call(route, due, early=wait > 0)
+            again_us = await self._call(route, due, early=wait > 0)
+            return again_us if collect_us is None else min(again_us, collect_us)
         except ChannelError as error:
             await self.trouble.met(error)
             return self.trouble.until_us
