@@ -19,6 +19,7 @@ from syncd.sdk.channel import (
     OrderPage,
     Pending,
     Quantity,
+    ReadFirst,
     Reason,
     Rejected,
     Restock,
@@ -62,11 +63,16 @@ CSV = WriteRoute(
     "csv",
     "upload_stock",
     frozenset({Form.ABSOLUTE}),
-    max_rows=ROWS,  # 20,000 are allowed; a thousand can be read right before, in one call
+    max_rows=20_000,
     dead_after_seconds=3600,
     later=True,
+    # How long an upload may take is not documented. These two are guesses on the long side.
+    settle_seconds=600,
+    read_first=ReadFirst.ORDERS,  # more rows than getStock could read in time
 )
-CSV_SETTLED_SECONDS = 1800  # how long an upload may take is not documented
+CSV_SETTLED_SECONDS = 1800
+COLLECT_SECONDS = 60  # between two looks at what an upload did: a look is a call for each thousand rows
+ROUTES = {StockRoute.SET_STOCK: (SET_STOCK,), StockRoute.CSV: (CSV,), StockRoute.EITHER: (SET_STOCK, CSV)}
 
 MARGIN = 0.95
 """Share of each rate we use: a URL called too often is closed to the caller for a while."""
@@ -120,9 +126,10 @@ class YahooShoppingChannel(Channel):
         self._api = YahooApi(shop.base_url or address, settings, self._session, context)
         self._feed = OrderFeed(self._api, settings, context)
         self._parts = PartReader(self._api)
+        self._looked = 0
         self._capabilities = Capabilities(
             quantity=Quantity.AVAILABLE,
-            routes=(CSV,) if settings.stock_route is StockRoute.CSV else (SET_STOCK,),
+            routes=ROUTES[settings.stock_route],
             budgets=budgets_of(settings.client_id),
             order_filter=OrderFilter.CREATED,
             visibility_seconds=VISIBILITY_SECONDS,
@@ -216,9 +223,12 @@ class YahooShoppingChannel(Channel):
 
     async def collect(self, receipts: Sequence[str]) -> Mapping[str, Accepted | Rejected]:
         """Look whether an upload shows: nothing documented tells the result of a stock CSV."""
+        now = self._clock.now_us() // 1_000_000
+        if now - self._looked < COLLECT_SECONDS:
+            return {}
         asked = {receipt: read_receipt(receipt) for receipt in receipts}
         shown = await self._stocks(sorted({listing for listing, _, _ in asked.values()}))
-        now = self._clock.now_us() // 1_000_000
+        self._looked = now
         results: dict[str, Accepted | Rejected] = {}
         for receipt, (listing, wanted, sent_at) in asked.items():
             stock, settled = shown.get(listing), now - sent_at >= CSV_SETTLED_SECONDS

@@ -34,10 +34,11 @@ class Overdraft(StrEnum):
 
 
 class StockRoute(StrEnum):
-    """How stock is written: by setStock, or by stock CSV (在庫CSV) where setStock cannot be had."""
+    """How stock is written: by setStock, by stock CSV (在庫CSV) alone, or by CSV where setStock would take longer."""
 
     SET_STOCK = "set_stock"
     CSV = "csv"
+    EITHER = "either"
 
 
 class YahooShoppingSettings(ChannelSettings):
@@ -69,7 +70,8 @@ class YahooShoppingSettings(ChannelSettings):
     public_key_expires: date | None = Field(None, description="Last day of the public key; it lives a year.")
     environment: Environment = Field(Environment.PRODUCTION, description="production or test.")
     stock_route: StockRoute = Field(
-        StockRoute.SET_STOCK, description="set_stock, or csv where setStock cannot be had: stock CSV uploads."
+        StockRoute.SET_STOCK,
+        description="set_stock; csv where setStock cannot be had; or either: by CSV where setStock would take longer.",
     )
     stock_close: StockClose = Field(
         StockClose.KEEP,

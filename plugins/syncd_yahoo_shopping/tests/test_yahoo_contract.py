@@ -33,9 +33,24 @@ class TestContract(ChannelContract):
         return key_of(i)
 
 
+class Either(YahooShoppingEmulator):
+    """A store that takes both."""
+
+    def settings(self) -> dict[str, object]:
+        return {**super().settings(), "stock_route": StockRoute.EITHER}
+
+
 class TestStockCsvContract(StockContract, FaultsContract, QuirksContract):
     channel_type = YahooShoppingChannel
     emulator_type = CsvOnly
+
+    def listing_key(self, i: int) -> str:
+        return key_of(i)
+
+
+class TestEitherContract(StockContract):
+    channel_type = YahooShoppingChannel
+    emulator_type = Either
 
     def listing_key(self, i: int) -> str:
         return key_of(i)

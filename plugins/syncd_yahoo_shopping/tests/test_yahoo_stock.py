@@ -294,7 +294,7 @@ async def test_a_stock_csv_that_never_shows_is_read_back_and_planned_anew(open_m
     await mall.clock.advance(1799)
     receipts = [row.receipt for row in report.rows]
     assert await mall.run(mall.channel.collect(receipts)) == {}
-    await mall.clock.advance(2)
+    await mall.clock.advance(60)
     answers = await mall.run(mall.channel.collect(receipts))
     assert [answers[receipt].reason for receipt in receipts] == [Reason.STALE, Reason.UNKNOWN_LISTING]
 
