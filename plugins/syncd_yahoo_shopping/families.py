@@ -15,6 +15,7 @@ from syncd_yahoo_shopping.api import OrderUnknown, YahooApi
 from syncd_yahoo_shopping.orders import IN_PROCESS, Part
 
 MOST_PARTS = 20
+AUCTION = "yahoo-auction"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,8 @@ def state_of(family: Family) -> OrderState:
         placed_at=root.placed_at,
         shipment_opened=any(part.left or part.ship_status >= IN_PROCESS for part in parts),
         shipped_at=_newest(part.shipped_at for part in parts if part.left),
+        label=AUCTION if root.is_auction else "",
+        ends_hold=root.auction_id if root.is_auction else "",
     )
 
 

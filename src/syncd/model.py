@@ -36,8 +36,12 @@ class Lane(IntEnum):
 
 
 class Source(IntEnum):
-    """Where an order state came from; the stronger source replaces the weaker one's lines as a whole."""
+    """Where an order state came from; the stronger source replaces the weaker one's lines as a whole.
 
+    STAFF: no channel shows it, a person recorded it here (a hold).
+    """
+
+    STAFF = 0
     MAIL = 1
     FILE = 2
     API = 3
@@ -142,6 +146,8 @@ class OrderState:
     that read it. `complete` promises that every line is here: only then does a missing line mean 0.
     `placed_at` is when the shop accepted it. `shipment_opened` moves what it holds from *ordered* to
     *allocated*. `shipped_at` is when it left, where the channel tells. No buyer data, ever.
+    `label` says for reports what kind of order it is. `ends_hold` names the hold (取り置き) whose place it takes,
+    e.g. an auction's id: its units are taken off that hold when it is booked first.
     """
 
     number: str
@@ -152,6 +158,8 @@ class OrderState:
     shipment_opened: bool = False
     shipped_at: datetime | None = None
     source: Source = Source.API
+    label: str = ""
+    ends_hold: str = ""
 
 
 @dataclass(frozen=True, slots=True)

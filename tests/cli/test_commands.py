@@ -38,6 +38,19 @@ if TYPE_CHECKING:
         ),
         (["sync"], "POST", "/sync", {"shop": None, "full": False, "dry_run": False}),
         (["sync", "--full"], "POST", "/sync", {"shop": None, "full": True, "dry_run": False}),
+        (
+            ["holds", "add", "rakuten-main", "x1", "auction/mug", "3"],
+            "POST",
+            "/holds",
+            {"shop": "rakuten-main", "hold": "x1", "listing": "auction/mug", "units": 3, "note": ""},
+        ),
+        (["holds", "won", "rakuten-main", "x1"], "POST", "/holds/rakuten-main/x1/won", {"units": 1, "note": ""}),
+        (
+            ["holds", "release", "rakuten-main", "x1", "--given", "all"],
+            "POST",
+            "/holds/rakuten-main/x1/release",
+            {"given": "all", "note": ""},
+        ),
         (["orders", "close", "shopify-jp", "1/2"], "POST", "/orders/shopify-jp/1%2F2/close", {"note": ""}),
         (["rules", "set", "hold-back", "-2"], "PUT", "/rules", {"items": [{"rule": "hold_back", "value": -2}]}),
         (

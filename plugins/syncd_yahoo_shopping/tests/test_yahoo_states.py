@@ -163,6 +163,13 @@ async def test_a_fixed_price_auction_order_goes_by_the_item_it_shares_with_the_s
     order.extra["auction"] = {"id": "x123", "merchant_id": "SKU-9", "bid_type": "1"}
     await mall.poll()
     assert counts(mall, order.number) == {mall.keys[1]: Counts(ordered=1)}
+    assert (mall.states[order.number].label, mall.states[order.number].ends_hold) == ("yahoo-auction", "x123")
+
+
+async def test_an_order_of_the_store_itself_bears_no_label(mall: Any) -> None:
+    order = mall.buy()
+    await mall.poll()
+    assert (mall.states[order.number].label, mall.states[order.number].ends_hold) == ("", "")
 
 
 @pytest.mark.parametrize("bare", ["yes", ""])

@@ -13,7 +13,7 @@ from syncd.cli.session import Session, part
 from syncd.cli.starting import Here, Usual, connected
 from syncd.cli.suggest import known_shop
 
-COLUMNS = ("shop", "number", "open", "placed_at", "lines")
+COLUMNS = ("shop", "number", "label", "open", "placed_at", "lines")
 SHORT = ("shop", "number", "placed_at", "sku", "pieces", "line")
 
 

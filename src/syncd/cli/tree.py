@@ -8,6 +8,7 @@ from syncd import __version__
 from syncd.cli import commands_stock_files  # noqa: F401  # adds its commands to `stock`
 from syncd.cli.commands_config import config
 from syncd.cli.commands_daemon import backup, check, demo, run
+from syncd.cli.commands_holds import holds
 from syncd.cli.commands_listings import listings
 from syncd.cli.commands_look import alarms, log, plugins, status, why
 from syncd.cli.commands_orders import orders
@@ -20,7 +21,7 @@ from syncd.cli.commands_skus import skus
 from syncd.cli.commands_stock import stock
 
 COMMANDS = (
-    run, check, config, status, shops, plugins, skus, stock, rules, listings, orders, shipments, returns,
+    run, check, config, status, shops, plugins, skus, stock, rules, listings, orders, shipments, returns, holds,
     log, alarms, why, sync, approve, demo, sim, backup,
 )  # fmt: skip
 

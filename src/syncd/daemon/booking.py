@@ -14,6 +14,7 @@ from syncd.core import ledger
 from syncd.daemon.booking_page import UNBOOKED, Page, load_known, load_states, write_page
 from syncd.daemon.booking_page import Booking as Booking
 from syncd.daemon.facts import Facts, ShopFacts
+from syncd.daemon.holds import ended_holds
 from syncd.daemon.moves import moves_of, put_back
 from syncd.model import Counts, EntryKind, ListingState, OrderState, Source, to_us
 from syncd.store.orders import NO_STOCK, LineRow, OrderRow, freeze, thaw
@@ -38,8 +39,9 @@ def book_page(
     `began_us`: start of the request that read them (the `as_of` of states without one). `answered_us`: its
     end; the clock of stockout latency starts there. `watermark_us`: up to when orders were known before.
     """
-    page = load_states(conn, shop, states, began_us, watermark_us, now_us)
     horizon_us = now_us - facts.retention_us if facts.retention_us else 0
+    states = [*states, *ended_holds(conn, shop, states, horizon_us, now_us)]
+    page = load_states(conn, shop, states, began_us, watermark_us, now_us)
     for state in states:
         page.result.outcomes[_book_state(page, state, horizon_us)] += 1
     return write_page(conn, facts, page, answered_us)
@@ -64,7 +66,7 @@ def book_overdue(conn: Connection, facts: Facts, shop: ShopFacts, order_ids: Seq
     for row in page.orders.values():
         for line in page.lines.get(row.id, {}).values():
             before = counts_of(line)
-            counts = ledger.as_shipped(before, shop.ships, row.placed_us, now_us)
+            counts = ledger.as_shipped(before, _ships(shop, row), row.placed_us, now_us)
             if counts != before:
                 row.shipped_us = now_us
                 _book_line(page, row, line, before, counts, existed_us=_existed_us(row))
@@ -93,12 +95,18 @@ def book_lines(
             before = counts_of(line)
             do(line)
             told = Counts(line.ordered, line.cancelled, line.shop_shipped, line.returned)
-            counts = ledger.with_own(ledger.as_shipped(told, shop.ships, row.placed_us, now_us), line.own_shipped)
+            shipped = ledger.as_shipped(told, _ships(shop, row), row.placed_us, now_us)
+            counts = ledger.with_own(shipped, line.own_shipped)
             _book_line(page, row, line, before, counts, existed_us=_existed_us(row), left_us=left)
         row.shipped_us = max(row.shipped_us or 0, left) or None
         _changed(page, row)
         _close(page, row)
     return write_page(conn, facts, page, now_us)
+
+
+def _ships(shop: ShopFacts, row: OrderRow) -> str:
+    """When an order's goods leave, by the shop's rule; a hold's never do: the order that takes its place ships them."""
+    return "reported" if row.source == Source.STAFF else shop.ships
 
 
 def counts_of(line: LineRow) -> Counts:
@@ -136,7 +144,7 @@ def _book_state(page: Page, state: OrderState, horizon_us: int) -> str:
     row.as_of_us, row.source, row.seen_us = as_of_us, int(state.source), page.now_us
     row.asked_us = page.began_us
     page.latest_us = page.now_us if state.as_of is None else as_of_us
-    row.opened = int(state.shipment_opened)
+    row.opened, row.label, row.ends_hold = int(state.shipment_opened), state.label, state.ends_hold
     if state.placed_at is not None:
         row.placed_us = to_us(state.placed_at)
     page.left_us = 0 if state.shipped_at is None else to_us(state.shipped_at)
@@ -222,7 +230,7 @@ def _book_lines(page: Page, row: OrderRow, state: OrderState, *, replaces: bool,
             line.shop_shipped = counts.shipped
         if -line.id not in page.fresh:
             page.changed_lines[line.id] = line
-        counts = ledger.as_shipped(counts, page.shop.ships, row.placed_us, page.now_us)
+        counts = ledger.as_shipped(counts, _ships(page.shop, row), row.placed_us, page.now_us)
         counts = ledger.with_own(counts, line.own_shipped)
         if counts != before.get(name) or reopened or line.pieces == "" or line.id in page.fresh:
             _book_line(page, row, line, before.get(name, Counts()), counts, existed_us=_existed_us(row))

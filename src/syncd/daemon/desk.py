@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from syncd.core.matching import Match
 from syncd.daemon import (
+    desk_holds,
     desk_listings,
     desk_opening,
     desk_orders,
@@ -27,6 +28,7 @@ from syncd.daemon import (
     desk_why,
 )
 from syncd.daemon.desk_answers import Done, NotFound, Refused, names, shop_facts
+from syncd.daemon.desk_holds import Given
 from syncd.daemon.desk_listings import ListingItem
 from syncd.daemon.desk_opening import Number, Opening, Reading
 from syncd.daemon.desk_returns import ReturnItem, Verdict
@@ -262,6 +264,24 @@ class Desk:
         """Book orders anew by today's mapping."""
         return await self.change(
             lambda conn, facts, now: desk_orders.rebook(conn, facts, shop, numbers, now, who), preview=preview
+        )
+
+    async def add_hold(self, shop: str, hold: str, listing: str, units: int, who: str, note: str = "") -> Done:
+        """Hold units of a listing that its shop counts apart."""
+        return await self.change(
+            lambda conn, facts, now: desk_holds.add_hold(conn, facts, shop, hold, listing, units, now, who, note)
+        )
+
+    async def win_hold(self, shop: str, hold: str, units: int, who: str, note: str = "") -> Done:
+        """Units of a hold are sold and not ordered yet."""
+        return await self.change(
+            lambda conn, facts, now: desk_holds.win_hold(conn, facts, shop, hold, units, now, who, note)
+        )
+
+    async def release_hold(self, shop: str, hold: str, given: Given, who: str, note: str = "") -> Done:
+        """Give up what of a hold nobody will order."""
+        return await self.change(
+            lambda conn, facts, now: desk_holds.release_hold(conn, facts, shop, hold, given, now, who, note)
         )
 
     async def ship(self, items: Sequence[ShipmentItem], who: str, *, preview: bool) -> Done:

@@ -16,7 +16,7 @@ from syncd.daemon.booking import LineWork, book_lines
 from syncd.daemon.desk_answers import Conflict, Done, Mistake, Mistakes, NotFound, Refused, audit, meant, shop_facts
 from syncd.daemon.facts import Facts, ShopFacts
 from syncd.daemon.shipping import REFUSED, subject
-from syncd.model import ShipmentState
+from syncd.model import ShipmentState, Source
 from syncd.sdk.channel import Carrier
 from syncd.sdk.settings import Writes
 from syncd.store import orders as order_rows
@@ -115,6 +115,8 @@ class _Orders:
         shipped_us = now_us if item.shipped_us is None else item.shipped_us
         self._check(item, shipped_us, now_us)
         row = self.rows.get(item.order)
+        if row is not None and row.source == Source.STAFF:
+            raise Conflict(f"{item.order} is a hold: what takes its place is shipped", "order")
         if row is None:
             raise NotFound(f"{self.shop.name} has no order {item.order}{meant(item.order, list(self.rows))}", "order")
         parcel = f"{item.carrier}:{item.carrier_name}:{item.tracking}" if item.tracking else f"at {shipped_us}"

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from syncd.config import Settings
 from syncd.daemon.booking import book_overdue
 from syncd.daemon.desk_returns import inspects, waiting_units
+from syncd.daemon.holds import tell_of_waiting
 from syncd.daemon.hub import Hub, Shop, Status
 from syncd.daemon.supervisor import Runner
 from syncd.model import Lane, ShipmentState, from_us, to_us
@@ -36,7 +37,7 @@ ALARM_KINDS = (
     "orders_failing", "write_failing", "reconcile_failing", "sign_in_required", "shop_down", "orders_silent",
     "writes_silent", "stockout_late", "push_late", "doubt_old", "watermark_stands", "key_expires", "oversold",
     "late_orders", "listing_problem", "shipments_failing", "shipment_refused", "shipment_late",
-    "shop_file_misnamed", "webhooks_missing",
+    "shop_file_misnamed", "webhooks_missing", "hold_waits",
 )  # fmt: skip
 
 
@@ -269,6 +270,7 @@ class Housekeeping:
             lambda conn: cleaning.forget_orders(conn, now_us - days * 24 * HOUR_US), priority=Priority.BACKGROUND
         )
         for shop in list(self.hub.shops.values()):
+            await store.tx(partial(tell_of_waiting, shop=shop.facts, now_us=now_us), priority=Priority.BACKGROUND)
             if shop.facts.ships.startswith("after "):
                 await self._ship_overdue(shop, now_us)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, delete, select, update
 
+from syncd.model import Source
 from syncd.store.orders import chunks
 from syncd.store.schema import (
     balance,
@@ -46,11 +47,12 @@ def forget_orders(conn: Connection, before_us: int, most: int = 500) -> int:
 
 
 def open_orders_before(conn: Connection, shop_id: int, placed_us: int, most: int = 500) -> list[int]:
-    """Orders of a shop that still hold stock and were placed before a time."""
+    """Orders of a shop that still hold stock and were placed before a time. A hold is not one of them."""
     query = (
         select(orders.c.id)
         .join(order_line, order_line.c.order_id == orders.c.id)
         .where(orders.c.shop_id == shop_id, orders.c.open == 1, orders.c.placed_us < placed_us)
+        .where(orders.c.source > int(Source.STAFF))
         .where((order_line.c.b_held > 0) | (order_line.c.b_allocated > 0))
         .distinct()
         .limit(most)

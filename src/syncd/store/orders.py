@@ -8,10 +8,12 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
+from syncd.model import Source
 from syncd.store.fast import Prepared
 from syncd.store.schema import entry, order_line, orders
 
 CHUNK = 500
+STAFF = int(Source.STAFF)
 NO_STOCK = "-"
 """Frozen pieces of a line that holds nothing: its listing is not counted."""
 
@@ -32,6 +34,8 @@ class OrderRow:
     first_us: int
     seen_us: int
     asked_us: int = 0
+    label: str = ""
+    ends_hold: str = ""
 
 
 @dataclass(slots=True)
@@ -164,7 +168,7 @@ def next_ids(conn: Connection) -> tuple[int, int]:
 def _order_values(row: OrderRow) -> tuple[object, ...]:
     return (
         row.id, row.shop_id, row.number, row.placed_us, row.as_of_us, row.source, row.opened, row.shipped_us,
-        row.open, row.first_us, row.seen_us, row.asked_us,
+        row.open, row.first_us, row.seen_us, row.asked_us, row.label, row.ends_hold,
     )  # fmt: skip
 
 
@@ -186,7 +190,7 @@ def save_orders(conn: Connection, new: Sequence[OrderRow], changed: Sequence[Ord
             conn,
             [
                 (row.placed_us, row.as_of_us, row.source, row.opened, row.shipped_us, row.open, row.seen_us,
-                 row.asked_us, row.id)
+                 row.asked_us, row.label, row.ends_hold, row.id)
                 for row in changed
             ],
         )  # fmt: skip
@@ -221,9 +225,30 @@ def unbooked_lines_of(conn: Connection, shop_id: int, listings: Sequence[str]) -
 
 def open_numbers(conn: Connection, shop_id: int, most: int = 100_000) -> list[str]:
     """Numbers of a shop's orders that still hold stock, wait for a mapping, or were shipped here and do not show it
-    yet; oldest first.
+    yet; oldest first. Without holds: no shop could show them.
     """
+    query = select(orders.c.number).where(orders.c.shop_id == shop_id, orders.c.open == 1, orders.c.source > STAFF)
+    return [row[0] for row in conn.execute(query.order_by(orders.c.id).limit(most)).all()]
+
+
+def hold_numbers(conn: Connection, shop_id: int) -> list[str]:
+    """Numbers of a shop's holds that still hold stock."""
+    query = select(orders.c.number).where(orders.c.shop_id == shop_id, orders.c.open == 1, orders.c.source == STAFF)
+    return [row[0] for row in conn.execute(query.order_by(orders.c.id)).all()]
+
+
+def holding(conn: Connection, shop_id: int, line: str, before_us: int) -> list[str]:
+    """Numbers of a shop's holds whose line of that name still holds units and that did not change since a time."""
     query = (
-        select(orders.c.number).where(orders.c.shop_id == shop_id, orders.c.open == 1).order_by(orders.c.id).limit(most)
+        select(orders.c.number)
+        .join(order_line, order_line.c.order_id == orders.c.id)
+        .where(orders.c.shop_id == shop_id, orders.c.open == 1, orders.c.source == STAFF, orders.c.seen_us < before_us)
+        .where(order_line.c.line == line, order_line.c.b_held > 0)
     )
-    return [row[0] for row in conn.execute(query).all()]
+    return [row[0] for row in conn.execute(query.order_by(orders.c.id)).all()]
+
+
+def numbers_ending(conn: Connection, shop_id: int, hold: str) -> list[str]:
+    """Numbers of a shop's orders that took the place of a hold."""
+    query = select(orders.c.number).where(orders.c.shop_id == shop_id, orders.c.ends_hold == hold)
+    return [row[0] for row in conn.execute(query.where(orders.c.ends_hold != "").order_by(orders.c.id)).all()]

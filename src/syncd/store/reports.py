@@ -22,6 +22,7 @@ from sqlalchemy import (
     union,
 )
 
+from syncd.model import Source
 from syncd.store.orders import chunks
 from syncd.store.schema import (
     alarm,
@@ -154,6 +155,7 @@ def orders_rows(
     shop_name: str | None = None,
     open_only: bool = False,
     number: str | None = None,
+    source: Source | None = None,
     limit: int = PAGE,
     before_id: int = NEWEST,
 ) -> Report:
@@ -169,6 +171,8 @@ def orders_rows(
         found = found.where(orders.c.shop_id == _shop(shop_name))
     if open_only:
         found = found.where(orders.c.open == ONE)
+    if source is not None:
+        found = found.where(orders.c.source == int(source))
     if number is not None:  # a shop at a time: the unique index begins with the shop
         found = found.where(orders.c.number == number, orders.c.shop_id.in_(select(shop.c.id)))
     by_id = {row["id"]: row | {"lines": []} for row in rows_of(conn, found)}

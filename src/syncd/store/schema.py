@@ -184,8 +184,11 @@ orders = _table(
     _int("first_us"),
     _int("seen_us"),
     _int("asked_us", 0),  # begin of the newest request that showed it
+    _text("label"),  # what kind of order it is, for reports
+    _text("ends_hold"),  # the hold whose place it took
     UniqueConstraint("shop_id", "number"),
     _partial("ix_orders_open", "shop_id", "id", where="open = 1"),
+    _partial("ix_orders_ends_hold", "shop_id", "ends_hold", where="ends_hold <> ''"),
 )
 
 order_line = _table(

@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictBool, St
 
 from syncd.core.matching import Match
 from syncd.core.planner import Rule
+from syncd.daemon.desk_holds import Given
 from syncd.model import ListingState, to_us
 from syncd.sdk.channel import Carrier
 
@@ -198,6 +199,24 @@ class ParcelIn(Body):
 class ShipmentsIn(Body):
     items: list[ParcelIn] = Field(min_length=1, max_length=MOST_ITEMS)
     preview: StrictBool = True
+
+
+class HoldIn(Body):
+    shop: str
+    hold: Code
+    listing: Code
+    units: StrictInt
+    note: Note = ""
+
+
+class WonIn(Body):
+    units: StrictInt = 1
+    note: Note = ""
+
+
+class ReleaseIn(Body):
+    given: Given = Given.OFFERED
+    note: Note = ""
 
 
 class ReturnIn(Body):

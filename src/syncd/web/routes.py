@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse, Response
 from fastapi.security import HTTPBearer
 from starlette.types import ASGIApp
 
-from syncd.web import listing_routes, return_routes, shipment_routes, shop_routes, state, stock_routes
+from syncd.web import hold_routes, listing_routes, return_routes, shipment_routes, shop_routes, state, stock_routes
 from syncd.web.asking import Asked
 from syncd.web.context import WebContext
 from syncd.web.errors import add_handlers
@@ -51,6 +51,7 @@ def build_app(context: WebContext) -> ASGIApp:
         listing_routes.router,
         shipment_routes.router,
         return_routes.router,
+        hold_routes.router,
     ):
         app.include_router(routes, prefix=PREFIX, dependencies=[Depends(token)], responses=ERRORS)
     app.include_router(health_routes, include_in_schema=False)

@@ -191,10 +191,14 @@ CREATE TABLE orders (
   first_us BIGINT NOT NULL,
   seen_us BIGINT NOT NULL,
   asked_us BIGINT DEFAULT 0 NOT NULL,
+  label TEXT DEFAULT '' NOT NULL,
+  ends_hold TEXT DEFAULT '' NOT NULL,
   CONSTRAINT pk_orders PRIMARY KEY (id),
   CONSTRAINT uq_orders_shop_id_number UNIQUE (shop_id, number),
   CONSTRAINT fk_orders_shop_id FOREIGN KEY(shop_id) REFERENCES shop (id)
 )
+
+CREATE INDEX ix_orders_ends_hold ON orders (shop_id, ends_hold) WHERE ends_hold <> ''
 
 CREATE INDEX ix_orders_open ON orders (shop_id, id) WHERE open = 1
 
