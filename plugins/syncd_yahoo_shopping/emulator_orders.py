@@ -87,6 +87,8 @@ class OrderDesk:
             if split.root.number == number:
                 self.versions[split.number] += 1
                 split.changed_at = split.root.updated_at
+                whole = all(line.ordered == line.cancelled for line in split.root.lines)
+                split.cancelled = split.cancelled or whole  # cancelled with all of it
 
     # -- what happens at the mall --------------------------------------------------------------------------
 

@@ -131,6 +131,20 @@ async def test_a_split_order_is_held_once_under_the_number_it_was_placed_with(
     assert mall.states.keys() == {order.number}
 
 
+async def test_a_split_order_that_is_cancelled_whole_holds_nothing(mall: Any) -> None:
+    order = mall.buy(3)
+    await mall.poll()
+    await mall.clock.advance(1)
+    mall.emulator.orders.split(order.number, {"1": 1})
+    await mall.poll()
+    assert mall.held() == 3
+    await mall.clock.advance(1)
+    mall.market.cancel(order.number)
+    pages = await mall.poll()
+    assert not [problem for page in pages for problem in page.problems]
+    assert counts(mall, order.number) == {mall.keys[0]: Counts(ordered=3, cancelled=3)}
+
+
 async def test_a_part_whose_first_order_is_gone_concludes_nothing_from_what_is_missing(mall: Any) -> None:
     order = mall.market.buy({mall.keys[0]: 3, mall.keys[1]: 2})
     await mall.poll()
