@@ -42,7 +42,7 @@ in the back office. Orders are of one unit.
 
 def page(result: Result) -> str:
     """The whole page."""
-    lines = [HEAD, *_grid(result, 0), "", WAYS]
+    lines = [HEAD, *result.notes, "", *_grid(result, 0), "", WAYS]
     for i in range(1, len(result.grids)):
         lines += [*_grid(result, i), ""]
     goals = [(one.text, one.measured, "met" if one.met else "**missed**") for one in result.goals]

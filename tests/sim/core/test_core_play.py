@@ -44,6 +44,9 @@ def test_a_seed_gives_the_same_trace_in_every_process() -> None:
         (4, "a proof waits for a shop in maintenance without turning on the spot"),
         (24, "what read-back found is taken off until its order is booked, not until the next write"),
         (36, "a compare-and-set that the shop refuses as stale raises nothing"),
+        (2104, "a raise that a stale feed forbade is tried again"),
+        (2316, "units wiped out by an earlier number are known by their order only"),
+        (2714, "a row whose read is out is served by it, whatever wished for it meanwhile"),
         (115, "a call is planned from one view of the rows, orders read first"),
     ],
 )

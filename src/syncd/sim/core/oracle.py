@@ -56,6 +56,7 @@ class JudgedMarket(Market):
         self.listings: list[Listing] = []
         self.allowed = [0] * len(stock)
         self.edited = [0] * len(shown)
+        self.set_us = [0] * len(shown)  # when an absolute number last took effect, by the shop's clock
         self.by_channel = 0
         self.broken: list[Broken] = []
 
@@ -94,6 +95,8 @@ class JudgedMarket(Market):
     def write(self, listing: int, row: StockWrite, position: int) -> Accepted | Rejected:
         before = self.page[listing]
         outcome = super().write(listing, row, position)
+        if row.form is Form.ABSOLUTE:
+            self.set_us[listing] = self.stamp(self.listings[listing].shop.index, self.trace.calendar.now_us)
         result = f"{before} -> {self.page[listing]}" if isinstance(outcome, Accepted) else str(outcome.reason)
         self.trace.note(self.listings[listing].sku.index, f"applied {row.listing} {row.form} {row.quantity}: {result}")
         self.check_bound(listing)
@@ -140,12 +143,19 @@ class JudgedWriter(Writer):
         return self.judge.edited[listing.index] > 0
 
     def _may_show(self, listing: Listing, now: int) -> int:
-        """What the chain gives with every own order that can be read now, and every other shop's that was read."""
+        """What the chain gives with every own order that can be read now, and every other shop's that was read.
+
+        Not counted are units that an absolute write wiped out unseen (sold between its read and its effect): no
+        number tells of them, only their order, at the shop's next poll.
+        """
         sku, feed, lines = listing.sku, self.market.feeds[listing.shop.index], self.keeper.books.lines
         own = sum(
             state[0].units - state[1]
             for visible_us, _, state in feed
-            if visible_us <= now and state[0].listing == listing.index and state[0].number not in lines
+            if visible_us <= now
+            and state[0].listing == listing.index
+            and state[0].number not in lines
+            and state[0].placed_us > self.judge.set_us[listing.index]
         )
         reserve = 0 if sku.decision.mode is Mode.ESCROW else sku.decision.reserve
         return max(0, sku.free - own - reserve)

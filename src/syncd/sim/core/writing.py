@@ -28,6 +28,7 @@ COLLECT_US = int(COLLECT_SECONDS * SECOND_US)
 OVERTAKEN_US = 2 * SECOND_US
 SCARCE_SECONDS = 0.2
 NEVER_US = 2**62
+AGAIN_US = 30 * SECOND_US
 STALE_AFTER_US = 300 * SECOND_US
 Numbers = dict[int, int]
 
@@ -147,7 +148,7 @@ class Writer:
     def _wait(self, listing: Listing, need: Need | None) -> None:
         """A row that cannot go now leaves the queue; what it waits for brings it back."""
         self.keeper.drop_wish(listing)
-        if need is Need.ORDER_READ:
+        if need in (Need.ORDER_READ, Need.STOCK_READ):
             wait_us = max(SECOND_US, self.keeper.poll_us[listing.shop.index])
             self.calendar.at(self.calendar.now_us + wait_us, Rank.SETTLE, self._back, listing)
         elif need is Need.DOUBT:
@@ -197,7 +198,7 @@ class Writer:
         if self.bounds:
             cost = escrow.cost_of(write.form, write.quantity, write.expected)
             if cost and listing.sku.decision.mode is Mode.ESCROW and not self._may_raise(listing, cost):
-                self.keeper.drop_wish(listing)  # a credit or a barrier of this SKU will bring it back
+                self._put_off(listing, now + AGAIN_US)  # a credit may bring rights, a read a feed that is not stale
                 return
             listing.exposure = escrow.sent(listing.exposure, cost)
         alone = not listing.calls and max(listing.shown.doubt_us or 0, listing.exposure.dead_us or 0) <= now
@@ -227,10 +228,12 @@ class Writer:
             for listing in listings:
                 self._put_off(listing, shop.opens_us)
             return
-        free = [listing for listing in listings if not listing.calls and listing.lane is None]
+        free = [listing for listing in listings if not listing.calls]
         numbers = {listing.index: self.market.page[listing.index] for listing in free}
         for listing in free:
             self._seen(listing, numbers[listing.index], now)
+        for listing in free:  # whatever wished for them meanwhile is served now
+            self.keeper.drop_wish(listing)
         rows: list[Row] = []
         for listing, plan in self._plans(shop, free, now, numbers):
             if isinstance(plan, Plan):
