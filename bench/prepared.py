@@ -7,6 +7,7 @@ from random import Random
 from typing import ClassVar
 
 from syncd.clock import Clock
+from syncd.core.policy import AUTO
 from syncd.daemon.facts import Facts, ShopFacts
 from syncd.daemon.grants import KeptGrants
 from syncd.daemon.hub import Hub, Shop
@@ -43,7 +44,7 @@ class PreparedPages(Channel):
 
 def hub_of(store: Store, clock: Clock) -> Hub:
     """The shared parts of a daemon over a store, without any loop."""
-    return Hub(store, clock, Facts(), Metrics(clock=clock), Random(1))
+    return Hub(store, clock, Facts(policy=AUTO), Metrics(clock=clock), Random(1))
 
 
 def facts_of(shop_id: int, name: str, location: int) -> ShopFacts:

@@ -28,11 +28,12 @@ def from_us(moment_us: int) -> datetime:
 
 
 class Lane(IntEnum):
-    """Where a push waits (反映待ち): a stockout jumps ahead, a full sync (一括同期) gives way to all."""
+    """Where a push waits (反映待ち): a stockout jumps ahead, low stock next; a full sync (一括同期) gives way."""
 
     STOCKOUT = 0
-    BATCH = 1
-    BACKGROUND = 2
+    LOW = 1
+    BATCH = 2
+    BACKGROUND = 3
 
 
 class Source(IntEnum):

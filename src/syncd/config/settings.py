@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import time
 from enum import StrEnum
 from pathlib import Path
@@ -183,6 +184,22 @@ class Plugins(Table):
         return "*" in self.allow or entry_point in self.allow
 
 
+def _policy(text: str) -> str:
+    """A policy that exists; raises ValueError with those that do."""
+    if re.fullmatch(r"auto|mirror(\+reserve \d{1,6})?|escrow", text) is None:
+        raise ValueError('must be "auto", "mirror", "mirror+reserve N" or "escrow"')
+    return text
+
+
+class Policy(Table):
+    """How SKUs are shown for which `syncd policy` says nothing else."""
+
+    usual: Annotated[str, AfterValidator(_policy)] = Field(
+        "auto",
+        description="auto (by measured demand), mirror, mirror+reserve N, or escrow (never oversold).",
+    )
+
+
 class Settings(Table):
     """Everything that `syncd.toml` sets. Relative paths count from its folder."""
 
@@ -212,6 +229,7 @@ class Settings(Table):
         description="Bearer token of the admin API; made in state_dir/admin.token at the first start if not set.",
         examples=[{"credential": "admin-token"}],
     )
+    policy: Policy = Field(default_factory=Policy)
     batch: Batch = Field(default_factory=Batch)
     full_sync: FullSync = Field(default_factory=FullSync)
     brake: Brake = Field(default_factory=Brake)

@@ -53,10 +53,15 @@ class Demand:
 NO_DEMAND = Demand()
 
 
-def seen(demand: Demand, units: int, now_us: int) -> Demand:
-    """So many units were booked now. Called once a booked line; a cancel does not call it."""
+def seen(demand: Demand, units: int, now_us: int, sold_us: int | None = None) -> Demand:
+    """So many units were booked now, sold at `sold_us` where that is known. Called once a booked line, for no cancel.
+
+    Orders that waited through an outage count as old as they are: they are no burst.
+    """
     short, middle, day = demand.faded(now_us)
-    return Demand(max(now_us, demand.at_us), short + units, middle + units, day + units)
+    age = 0.0 if sold_us is None else max(0.0, (now_us - sold_us) / 1e6)
+    fresh = [units * math.exp(-age / tau) if age < _FADED * tau else 0.0 for tau in _TAUS]
+    return Demand(max(now_us, demand.at_us), short + fresh[0], middle + fresh[1], day + fresh[2])
 
 
 @dataclass(frozen=True, slots=True)

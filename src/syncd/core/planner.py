@@ -30,13 +30,23 @@ class Rule(StrEnum):
     SHARE = "share"  # percent
     FLOOR = "floor"
     CAP = "cap"  # 表示上限
+    POLICY = "policy"  # 連動方式, its place in POLICIES
+    RESERVE = "reserve"  # pieces a mirrored SKU keeps back
+    SALE_FROM = "sale_from"  # microseconds since the epoch
+    SALE_UNTIL = "sale_until"
 
+
+POLICIES = ("auto", "mirror", "escrow")
 
 RULE_LIMITS: Mapping[Rule, tuple[int, int]] = {
     Rule.HOLD_BACK: (-1_000_000, 1_000_000),
     Rule.SHARE: (0, 100),
     Rule.FLOOR: (0, 1_000_000),
     Rule.CAP: (0, 1_000_000),
+    Rule.POLICY: (0, len(POLICIES) - 1),
+    Rule.RESERVE: (0, 1_000_000),
+    Rule.SALE_FROM: (0, 2**53),
+    Rule.SALE_UNTIL: (0, 2**53),
 }
 RuleTable = Mapping[tuple[str, int, int], int]
 """(rule, shop or 0, SKU or 0) -> value."""
@@ -69,6 +79,17 @@ def silent(name: str, number: int, setting: str) -> None:
     """Explain nothing."""
 
 
+@dataclass(frozen=True, slots=True)
+class Away:
+    """Pieces of a SKU that its policy takes off: a reserve, and what pages show to be sold and unread elsewhere."""
+
+    reserve: int = 0
+    unread: int = 0
+
+
+NOTHING_AWAY = Away()
+
+
 def sellable(
     sku: int,
     shop: int,
@@ -76,8 +97,9 @@ def sellable(
     parts: Mapping[int, Mapping[int, int]],
     rules: RuleTable,
     explain: Explain = silent,
+    away: Callable[[int], Away] = lambda _sku: NOTHING_AWAY,
 ) -> int:
-    """Steps 1-4: sellable pieces of a SKU. May be negative.
+    """Steps 1-4: sellable pieces of a SKU. May be negative. `away`: what its policy takes off beside the hold-back.
 
     A bundle's own hold-back counts only where it is set for that very SKU; the wider scopes have already
     been taken off its parts.
@@ -90,8 +112,15 @@ def sellable(
         kept = rule_of(rules, Rule.HOLD_BACK, shop, sku) or 0
         if kept:
             explain("hold-back", balance.free - kept, f"− {kept}")
-        return balance.free - kept
-    number = min(sellable(part, shop, balance_of, parts, rules) // each for part, each in inside.items())
+        more, number = away(sku), balance.free - kept
+        if more.reserve:
+            number -= more.reserve
+            explain("reserve", number, f"− {more.reserve} by policy, for sales not yet read")
+        if more.unread:
+            number -= more.unread
+            explain("unread sales", number, f"− {more.unread} missing on pages of other listings")
+        return number
+    number = min(sellable(part, shop, balance_of, parts, rules, silent, away) // each for part, each in inside.items())
     explain("bundle", number, f"least of {len(inside)} parts")
     own = rules.get((Rule.HOLD_BACK, shop, sku), rules.get((Rule.HOLD_BACK, 0, sku), 0))
     if own:
@@ -123,10 +152,15 @@ def finish(number: int, sku: int, shop: int, pack: int, most: int, rules: RuleTa
     return number
 
 
-def lane_of(target: int, before: int | None, shown: Shown) -> Lane:
-    """A listing that must go to 0 and shows more, or did until now, jumps ahead; the rest rides in the batch."""
+def lane_of(target: int, before: int | None, shown: Shown, *, jumps: bool = False) -> Lane:
+    """A listing that must go to 0 and shows more, or did until now, jumps ahead; the rest rides in the batch.
+
+    `jumps`: its policy has low stock jump, too.
+    """
     sold_out = target == 0 and (shown.in_doubt or (bool(before) if shown.believed is None else shown.believed > 0))
-    return Lane.STOCKOUT if sold_out else Lane.BATCH
+    if sold_out:
+        return Lane.STOCKOUT
+    return Lane.LOW if jumps else Lane.BATCH
 
 
 def needs_push(target: int | None, shown: Shown) -> bool:
@@ -152,6 +186,7 @@ class Need(StrEnum):
     ORDER_READ = "order_read"
     DOUBT = "doubt"  # an earlier write is unresolved
     NO_FORM = "no_form"  # the channel has no write for it
+    RIGHTS = "rights"  # in escrow: other listings hold the pieces, until that is proven otherwise
 
 
 @dataclass(frozen=True, slots=True)

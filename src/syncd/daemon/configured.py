@@ -8,6 +8,7 @@ import structlog
 from sqlalchemy import Connection
 
 from syncd.config import Settings, ShopConfig
+from syncd.core.policy import parse as parse_policy
 from syncd.daemon.hub import Hub
 from syncd.daemon.opening import OpenChannel
 from syncd.daemon.supervisor import Runner
@@ -26,6 +27,7 @@ def facts_settings(settings: Settings) -> dict[str, Any]:
         "batch_us": int(settings.batch.every_seconds * 1e6),
         "brake_listings": settings.brake.listings,
         "brake_share": settings.brake.share,
+        "policy": parse_policy(settings.policy.usual),
         "retention_us": settings.retention.orders_days * 86_400_000_000,
     }
 

@@ -12,7 +12,7 @@ from syncd.core import ledger, planner
 from syncd.core.planner import Evidence, Need
 from syncd.daemon.desk_answers import NotFound, meant, shop_facts
 from syncd.daemon.facts import Facts, ShopFacts, shown_of
-from syncd.daemon.targets import StockView, load_stock, target_of
+from syncd.daemon.stock_view import StockView, load_stock, target_of
 from syncd.model import Lane, ListingState, from_us
 from syncd.sdk.channel import Form
 from syncd.sdk.settings import Writes
@@ -100,13 +100,16 @@ def _explain(
 
     def parts_of(sku: int, depth: int) -> None:
         for part, each in have.parts.get(sku, {}).items():
-            pieces = planner.sellable(part, shop.id, balance_of, have.parts, have.rules)
+            pieces = planner.sellable(part, shop.id, balance_of, have.parts, have.rules, planner.silent, away)
             say(depth)(f"part {codes[part]}", pieces // each, f"{pieces} ÷ {each}")
             parts_of(part, depth + 1)
-            planner.sellable(part, shop.id, balance_of, have.parts, have.rules, say(depth + 1))
+            planner.sellable(part, shop.id, balance_of, have.parts, have.rules, say(depth + 1), away)
 
     def balance_of(sku: int) -> Any:
         return have.balance(sku, shop.location_ids)
+
+    def away(sku: int) -> planner.Away:
+        return have.away(sku, row)
 
     if row.sku_id is not None and row.state == ListingState.OURS:
         parts_of(row.sku_id, 1)

@@ -304,6 +304,10 @@ class Dispatcher:
         for listing_id in done.accepted:
             lane = Lane(agenda.lanes.get(listing_id, Lane.BATCH))
             seconds = (ended_us - agenda.since_us.get(listing_id, began_us)) / 1e6
+            if lane in (Lane.STOCKOUT, Lane.LOW):
+                lags = self.hub.facts.lags_of(self.shop.id)
+                lags.queue.add(max(0.0, (began_us - agenda.since_us.get(listing_id, began_us)) / 1e6))
+                lags.apply.add((ended_us - began_us) / 1e6)
             if lane is Lane.STOCKOUT:
                 metrics.stockout_seconds.labels(name).observe(max(0.0, seconds))
             metrics.push_seconds.labels(name, lane.name.lower()).observe(max(0.0, seconds))

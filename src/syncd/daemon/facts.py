@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from syncd.core.escrow import Exposure
+from syncd.core.demand import Assumed, Demand, Lags, blind_seconds
+from syncd.core.escrow import Exposure, feed_is_stale
 from syncd.core.fence import GRAIN_US, Shown
+from syncd.core.policy import Kind, Policy
 from syncd.model import ReturnReason, Returns
 from syncd.sdk.channel import Restock
 from syncd.sdk.settings import HandEdits, Writes
 from syncd.store.listings import ListingRow
+
+MIRROR = Policy(Kind.MIRROR)
+BLIND_IS_FRESH_US = 10_000_000
+CALL_US = 30_000_000
+STALE_US = 180_000_000
+DEAD_FEED = 4
+"""A feed silent for so many times what makes it stale is dead: its listings in escrow are emptied."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +42,7 @@ class ShopFacts:
     returns_by_reason: Mapping[ReturnReason, Returns] = field(default_factory=dict)
     takes_shipments: bool = False
     shows_shipments: bool = True
+    poll_us: int = 60_000_000
 
     def returns_of(self, reason: str) -> Returns:
         """What goods that came back for this reason do to the stock."""
@@ -55,6 +65,12 @@ class Facts:
     retention_us: int = 0  # orders placed so long ago were booked and forgotten; 0 for never
     shops: dict[int, ShopFacts] = field(default_factory=dict)
     skew_us: dict[int, int] = field(default_factory=dict)
+    policy: Policy = MIRROR
+    """How SKUs are shown for which nothing else is set."""
+    lags: dict[int, Lags] = field(default_factory=dict)
+    read_us: dict[int, int] = field(default_factory=dict)
+    """Last good order read of each shop."""
+    _blind: dict[int, tuple[int, float]] = field(default_factory=dict)
     moved_us: dict[int, int] = field(default_factory=dict)
     """When own orders last moved the belief of a listing: a read that was out then tells nothing sure."""
     _emptied: dict[int, tuple[int, frozenset[int]]] = field(default_factory=dict)
@@ -81,6 +97,30 @@ class Facts:
     def margin_us(self, shop_id: int) -> int:
         """Clock skew measured at a shop plus the grain of its time stamps."""
         return self.skew_us.get(shop_id, 0) + GRAIN_US
+
+    def lags_of(self, shop_id: int) -> Lags:
+        """What was measured of a shop's delays."""
+        return self.lags.setdefault(shop_id, Lags())
+
+    def blind_seconds(self, shop_id: int, now_us: int) -> float:
+        """The usual time from a sale at a shop to the page that follows it; looked up anew every 10 s."""
+        at_us, seconds = self._blind.get(shop_id, (0, 0.0))
+        if not 0 <= now_us - at_us < BLIND_IS_FRESH_US:
+            shop = self.shops[shop_id]
+            assumed = Assumed(shop.visibility_us / 1e6, shop.poll_us / 1e6, 1.0, 1.0)
+            seconds = blind_seconds(self.lags_of(shop_id), assumed)
+            self._blind[shop_id] = (now_us, seconds)
+        return seconds
+
+    def drain_us(self) -> int:
+        """How long the slowest shop needs until a lowered number is proven."""
+        each = (shop.visibility_us + 2 * shop.poll_us + self.margin_us(shop.id) for shop in self.shops.values())
+        return max(each, default=0) + CALL_US
+
+    def feed_is_stale(self, shop: ShopFacts, now_us: int, times: int = 1) -> bool:
+        """Whether a shop's orders were not read for too long to raise anything there (R12), or `times` as long."""
+        after_us = max(5 * shop.poll_us, STALE_US) + shop.visibility_us
+        return feed_is_stale(self.read_us.get(shop.id, 0), now_us, times * after_us)
 
     def names(self, shop_ids: Iterable[int]) -> list[str]:
         return sorted(self.shops[one].name for one in shop_ids if one in self.shops)
@@ -116,3 +156,14 @@ def put_exposure(row: ListingRow, have: Exposure) -> None:
     row.proven, row.proven_from_us, row.proven_us = have.proven, have.proven_from_us, have.proven_us
     row.proven_sold, row.proven_vague = have.proven_sold, have.proven_vague
     row.proven_back, row.proven_by_read = have.proven_back, have.proven_by_read
+
+
+def demand_of(row: ListingRow) -> Demand:
+    """What a listing sold lately."""
+    return Demand(row.demand_us, row.demand_short, row.demand_middle, row.demand_day)
+
+
+def put_demand(row: ListingRow, demand: Demand) -> None:
+    """Take new demand over into a row; `save_shown` writes it."""
+    row.demand_us, row.demand_short = demand.at_us, demand.short
+    row.demand_middle, row.demand_day = demand.middle, demand.day

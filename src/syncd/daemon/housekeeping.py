@@ -18,6 +18,7 @@ from syncd.daemon.desk_returns import inspects, waiting_units
 from syncd.daemon.holds import tell_of_waiting
 from syncd.daemon.hub import Hub, Shop, Status
 from syncd.daemon.supervisor import Runner
+from syncd.daemon.targets import refresh_due
 from syncd.model import Lane, ShipmentState, from_us, to_us
 from syncd.store import cleaning, counts, outbox, returned, shipments, shops
 from syncd.store.engine import Priority
@@ -77,6 +78,7 @@ class Housekeeping:
         if now_us >= self.next_hour_us:
             await self._hourly(now_us)
             self.next_hour_us = now_us + HOUR_US
+        self.hub.wake_writers(await self.hub.store.tx(lambda conn: refresh_due(conn, self.hub.facts, now_us)))
         self._full_sync(now_us)
         return now_us + int(EVERY_SECONDS * 1e6)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
 
@@ -82,6 +83,8 @@ class Intake:
         if shop.writes:  # strictly after the commit, and never in dry run
             await shop.running.acknowledge(page)
         self._measure(page, booked, found)
+        self._note_lags(booked.placed_us, row.orders_began_us or began_us, answered_us)
+        hub.facts.read_us[shop.id] = answered_us
         if not page.more:
             self._began_us = None
         return page.more
@@ -116,6 +119,14 @@ class Intake:
             found = settle_due(conn, hub.facts, shop.facts, watermark_us, now_us)
         shops.set_shop(conn, shop.id, **values)
         return booked, found
+
+    def _note_lags(self, placed: Sequence[int], before_us: int, answered_us: int) -> None:
+        """Of each new order: how long it was hidden for certain, and how long it may have waited for this read."""
+        lags = self.hub.facts.lags_of(self.shop.id)
+        for placed_us in placed:
+            hidden_us = max(0, before_us - placed_us)
+            lags.visibility.add(hidden_us / 1e6)
+            lags.poll.add((answered_us - placed_us - hidden_us) / 1e6)
 
     def _measure(self, page: OrderPage, booked: Booking, found: Found) -> None:
         metrics, name, now_us = self.hub.metrics, self.shop.name, self.hub.clock.now_us()

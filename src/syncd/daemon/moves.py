@@ -7,9 +7,18 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
-from syncd.core import escrow, fence
+from syncd.core import demand, escrow, fence
 from syncd.core.escrow import Exposure
-from syncd.daemon.facts import Facts, ShopFacts, exposure_of, put_exposure, put_shown, shown_of
+from syncd.daemon.facts import (
+    Facts,
+    ShopFacts,
+    demand_of,
+    exposure_of,
+    put_demand,
+    put_exposure,
+    put_shown,
+    shown_of,
+)
 from syncd.model import OrderState
 from syncd.sdk.channel import Restock
 from syncd.store import listings as listing_rows
@@ -103,6 +112,8 @@ def apply_moves(
         elif move.back < 0:
             shown = fence.sold(shown, -move.back, move.earliest_us, move.latest_us, margin)
         put_shown(row, shown)
+        if move.sold:
+            put_demand(row, demand.seen(demand_of(row), move.sold, now_us, move.latest_us))
         put_exposure(row, _exposed(exposure_of(row), move, margin))
         facts.moved_us[row.id] = now_us
         for call, began_us in calls.get(move.listing_id, ()):

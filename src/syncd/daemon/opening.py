@@ -84,6 +84,7 @@ async def open_shop(hub: Hub, config: ShopConfig, how: OpenChannel) -> Shop:
     facts = facts_of(shop, row, locations, capabilities)
     hub.facts.shops[shop_id] = facts
     hub.facts.skew_us.setdefault(shop_id, row.skew_us)
+    hub.facts.read_us.setdefault(shop_id, row.read_us)
     operations = sorted({one for budget in capabilities.budgets for one in budget.operations})
     hub.metrics.shop(shop.name, operations=operations, budgets=operations)
     hub.metrics.unfenced.labels(shop.name).set(not facts.reads_orders)
@@ -167,6 +168,7 @@ def facts_of(
         folds_keys=not capabilities.listing_case_sensitive,
         returns_by_reason=shop.returns_by_reason,
         takes_shipments=capabilities.takes_shipments,
+        poll_us=int((shop.poll_seconds or capabilities.poll_seconds) * 1e6),
         shows_shipments=capabilities.shows_shipments and shop.ships == "reported",
     )
 

@@ -21,13 +21,15 @@ from syncd.daemon.targets import Refreshed, refresh_listings, refresh_pairs
 from syncd.model import Lane
 from syncd.sdk.errors import ChannelError
 from syncd.store import listings as listing_rows
-from syncd.store import outbox
+from syncd.store import outbox, stances
 from syncd.store.engine import Priority
 from syncd.store.listings import ListingRow
 
 log = structlog.get_logger()
 CHUNK_WITHOUT_READS = 500
 SHORTEST_SECONDS = 1.0
+WATCH_SECONDS = 10.0
+"""Pages of watched SKUs (low stock that sells fast, or in escrow) are read back so often."""
 BLOCKED_US = 2_000_000
 LOOK_AGAIN_US = 5_000_000
 ECHO_US = 30_000_000
@@ -45,6 +47,8 @@ class Reconcile:
         self._sweep_us: int | None = None
         self.full = False
         self._push = False
+        self._watch_us = 0
+        self._watched_id = 0
 
     @property
     def chunk(self) -> int:
@@ -70,6 +74,7 @@ class Reconcile:
             if moved or await self._hinted(now_us) or (self.full and await self._full_chunk()):
                 await self.trouble.over()
                 return self.hub.clock.now_us()
+            await self._watch(now_us)
             again_us = await self._sweep(now_us)
             soon_us = now_us + (BLOCKED_US if blocked else LOOK_AGAIN_US)
             return soon_us if again_us is None else min(again_us, soon_us)
@@ -92,6 +97,18 @@ class Reconcile:
         await self.hub.store.tx(partial(self._forget, rows=rows))
         shop.write_wake.set()
         return False, True
+
+    async def _watch(self, now_us: int) -> None:
+        """Read back the next pages of watched SKUs: what is missing there was sold, though no order shows it yet."""
+        if not self.shop.facts.reads_stock or 0 <= now_us - self._watch_us < WATCH_SECONDS * 1e6:
+            return
+        self._watch_us, shop, after = now_us, self.shop, self._watched_id
+        rows = await self.hub.store.tx(
+            lambda conn: stances.watched_listings(conn, shop.id, after, self.chunk), priority=Priority.BACKGROUND
+        )
+        self._watched_id = rows[-1][0] if len(rows) == self.chunk else 0
+        if rows:
+            await self.dispatcher.read(rows)
 
     def _unsure(self, conn: Connection, now_us: int) -> list[ListingRow]:
         """What must be read back: doubts first, then listings whose exposure is unknown (R8, R11)."""

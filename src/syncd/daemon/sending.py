@@ -17,7 +17,9 @@ from syncd.core.planner import Evidence, Need, Plan
 from syncd.core.retry import back_off_seconds, smaller_call
 from syncd.daemon.agenda import Agenda, Occasion
 from syncd.daemon.facts import Facts, ShopFacts, exposure_of, put_exposure, put_shown, shown_of
-from syncd.daemon.targets import Refreshed, load_stock, refresh_listings
+from syncd.daemon.rights import Rights, load_rights
+from syncd.daemon.stock_view import load_stock
+from syncd.daemon.targets import Refreshed, refresh_listings
 from syncd.model import Lane, ListingState
 from syncd.sdk.channel import (
     Accepted,
@@ -26,6 +28,7 @@ from syncd.sdk.channel import (
     ReadFirst,
     Reason,
     Rejected,
+    StockWrite,
     Unreported,
     WriteReport,
 )
@@ -55,6 +58,7 @@ def plan_call(conn: Connection, facts: Facts, on: Occasion) -> Agenda:
     shared = _shared(conn, on.shop.id, unproven)
     began_us = shops.shop_row(conn, on.shop.id).orders_began_us
     reads_stock = on.shop.reads_stock and on.route.read_first is ReadFirst.STOCK
+    rights = load_rights(conn, facts, on.shop, [row for row, _ in pairs], on.now_us)
     chosen: list[tuple[ListingRow, Plan, int]] = []
     for row, wish in pairs:
         if len(chosen) >= on.route.max_rows:
@@ -63,7 +67,7 @@ def plan_call(conn: Connection, facts: Facts, on: Occasion) -> Agenda:
             on.now_us, reads_stock, on.shop.reads_orders, began_us, raised.get(row.sku_id or 0, 0),
             on.numbers.get(row.id), on.numbers_began_us, row.id in shared,
         )  # fmt: skip
-        plan = planner.plan_write(row.key, row.target or 0, shown_of(row), on.route.forms, seen)
+        plan = _within_rights(rights, row, on.route.forms, seen)
         if isinstance(plan, Plan):
             assert wish is not None
             chosen.append((row, plan, wish.version))
@@ -94,13 +98,21 @@ def plan_again(conn: Connection, facts: Facts, agenda: Agenda, now_us: int, key:
     return plan_call(conn, facts, replace(on, now_us=now_us, key=key, final=True))
 
 
+def _within_rights(rights: Rights, row: ListingRow, forms: Collection[Form], seen: Evidence) -> Plan | Need:
+    """The write of one row, by the fence and then by the guard (R1); what cannot be given is not read for either."""
+    if rights.has_none(row):
+        return Need.RIGHTS
+    plan = planner.plan_write(row.key, row.target or 0, shown_of(row), forms, seen)
+    return rights.fit(row, plan) if isinstance(plan, Plan) else plan
+
+
 def _choose(conn: Connection, on: Occasion) -> list[Pair]:
     """Candidates in the order they go: twice as many as fit, since some may not be writable yet."""
     most = on.route.max_rows if on.urgent else on.route.max_rows * 2
     due = list(outbox.candidates(conn, on.shop.id, on.now_us, lane=Lane.STOCKOUT, due_us=on.now_us, most=most))
-    for lane in (Lane.BATCH, Lane.BACKGROUND) if on.riders or not on.urgent else ():
+    for lane in (Lane.LOW, Lane.BATCH, Lane.BACKGROUND) if on.riders or not on.urgent else ():
         if len(due) < most:
-            horizon = 2**62 if lane is Lane.BATCH else on.now_us
+            horizon = on.now_us if lane is Lane.BACKGROUND else 2**62
             due += outbox.candidates(conn, on.shop.id, on.now_us, lane=lane, due_us=horizon, most=most - len(due))
     alone = min((wish.alone for _, wish in due if wish is not None and wish.alone), default=0)
     if alone and due[0][1] is not None and due[0][1].alone:
@@ -155,7 +167,7 @@ def _make_durable(
         agenda.writes.append(write)
         agenda.rows.append(
             IntentRow(
-                0, position, row.id, write.form, write.quantity, write.expected, version, row.target or 0, plan.delta,
+                0, position, row.id, write.form, write.quantity, write.expected, version, _told(row, write), plan.delta,
                 plan.unread, cost=cost, alone=int(alone),
             )
         )  # fmt: skip
@@ -163,6 +175,11 @@ def _make_durable(
     outbox.not_alone(conn, [(other.intent_id, other.position) for some in alive.values() for other in some])
     dead_us = on.now_us + int(on.route.dead_after_seconds * 1e6)
     agenda.intent_id = outbox.add_intent(conn, on.shop.id, on.route.name, on.key, on.now_us, dead_us, agenda.rows)
+
+
+def _told(row: ListingRow, write: StockWrite) -> int:
+    """What the row tells its shop: the target, or 0 where its page is drained first."""
+    return 0 if write.form is Form.ABSOLUTE and write.quantity == 0 else row.target or 0
 
 
 # --- settling ---------------------------------------------------------------------------------------------------

@@ -6,16 +6,19 @@ the outbox row follows. Cost grows with the listings of the changed SKUs, never 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, func, select
 
 from syncd.core import planner
-from syncd.daemon.facts import Facts, ShopFacts, shown_of
-from syncd.model import Balance, Lane, ListingState
+from syncd.daemon.allotting import allot
+from syncd.daemon.facts import Facts, shown_of
+from syncd.daemon.policies import decide
+from syncd.daemon.stock_view import StockView, load_stock, target_of
+from syncd.model import Lane, ListingState
 from syncd.store import listings as listing_rows
-from syncd.store import outbox, stock
+from syncd.store import outbox, stances, stock
 from syncd.store.listings import ListingRow, Pair, WishRow
 from syncd.store.schema import listing
 from syncd.store.shops import clear_alarm, raise_alarm
@@ -25,7 +28,7 @@ BRAKE = "brake"
 
 @dataclass(slots=True)
 class Refreshed:
-    """What a refresh changed: shops with a new stockout, shops held by the brake, targets changed."""
+    """What a refresh changed: shops whose writers are woken, shops held by the brake, targets changed."""
 
     stockouts: set[int] = field(default_factory=set)
     braked: set[int] = field(default_factory=set)
@@ -37,58 +40,6 @@ class Refreshed:
         self.changed += other.changed
 
 
-@dataclass(slots=True)
-class StockView:
-    """Balances, parts and rules of the SKUs of one refresh, loaded at once."""
-
-    parts: dict[int, dict[int, int]]
-    balances: dict[int, dict[int, stock.BalanceRow]]
-    rules: dict[tuple[str, int, int], int]
-    known: dict[tuple[int, tuple[int, ...]], Balance] = field(default_factory=dict)
-    pieces: dict[tuple[int, tuple[int, ...]], int] = field(default_factory=dict)
-
-    def balance(self, sku: int, locations: tuple[int, ...]) -> Balance:
-        found = self.known.get((sku, locations))
-        if found is None:
-            rows = self.balances.get(sku, {})
-            found = Balance()
-            for one in locations:
-                row = rows.get(one)
-                if row is not None:
-                    found += Balance(row.on_hand, row.ordered, row.allocated)
-            self.known[sku, locations] = found
-        return found
-
-    def sellable(self, sku: int, shop: ShopFacts, say: planner.Explain = planner.silent) -> int:
-        """Steps 1-4 of the chain; without rules they are the same for every shop of these locations."""
-        shared = not self.rules and say is planner.silent
-        found = self.pieces.get((sku, shop.location_ids)) if shared else None
-        if found is None:
-            found = planner.sellable(
-                sku, shop.id, lambda one: self.balance(one, shop.location_ids), self.parts, self.rules, say
-            )
-            if shared:
-                self.pieces[sku, shop.location_ids] = found
-        return found
-
-
-def load_stock(conn: Connection, sku_ids: Iterable[int]) -> StockView:
-    """All that the rule chain needs to know of these SKUs."""
-    wanted = set(sku_ids)
-    parts = stock.parts_below(conn, wanted)
-    every = wanted | {part for inside in parts.values() for part in inside}
-    ordered = sorted(every)
-    return StockView(parts, stock.load_balances(conn, ordered), stock.load_rules(conn, ordered))
-
-
-def target_of(row: ListingRow, shop: ShopFacts, have: StockView, say: planner.Explain = planner.silent) -> int | None:
-    """What a listing must show by the rule chain; None where we do not write it."""
-    if row.sku_id is None or row.state != ListingState.OURS:
-        return None
-    pieces = have.sellable(row.sku_id, shop, say)
-    return planner.finish(pieces, row.sku_id, shop.id, row.pack, shop.most, have.rules, say)
-
-
 def refresh_skus(
     conn: Connection, facts: Facts, sku_ids: Iterable[int], now_us: int, *, by_orders: bool, since_us: int | None = None
 ) -> Refreshed:
@@ -97,9 +48,15 @@ def refresh_skus(
     `since_us` is when the cause became known to us (the answer that showed the order); it starts the clock
     of the stockout's latency. `by_orders` exempts from the brake.
     """
-    touched = stock.bundles_above(conn, sku_ids)
-    pairs = listing_rows.listings_of_skus(conn, sorted(touched))
-    return refresh_pairs(conn, facts, pairs, now_us, by_orders=by_orders, since_us=since_us)
+    changed = set(sku_ids)
+    pairs = listing_rows.listings_of_skus(conn, sorted(stock.bundles_above(conn, changed)))
+    return refresh_pairs(conn, facts, pairs, now_us, by_orders=by_orders, since_us=since_us, changed=changed)
+
+
+def refresh_due(conn: Connection, facts: Facts, now_us: int) -> Refreshed:
+    """Look again at SKUs whose policy time alone may change, and at those in escrow."""
+    due = stances.due_stances(conn, now_us)
+    return refresh_skus(conn, facts, due, now_us, by_orders=True) if due else Refreshed()
 
 
 def refresh_listings(
@@ -110,10 +67,24 @@ def refresh_listings(
 
 
 def refresh_pairs(
-    conn: Connection, facts: Facts, pairs: Sequence[Pair], now_us: int, *, by_orders: bool, since_us: int | None = None
+    conn: Connection,
+    facts: Facts,
+    pairs: Sequence[Pair],
+    now_us: int,
+    *,
+    by_orders: bool,
+    since_us: int | None = None,
+    changed: Collection[int] = (),
 ) -> Refreshed:
-    """Recompute listings already loaded; writes targets and wishes that changed."""
-    have = load_stock(conn, {row.sku_id for row, _ in pairs if row.sku_id is not None})
+    """Recompute listings already loaded; writes targets and wishes that changed.
+
+    `changed`: SKUs whose stock or demand moved, all of whose listings are here; their policy is decided anew.
+    """
+    pairs, have = _whole_groups(conn, pairs)
+    if changed:
+        decide(conn, facts, changed, pairs, have, now_us)
+    have.note_unread(pairs)
+    allotted = allot(facts, pairs, have, now_us) if have.stances else {}
     result = Refreshed()
     targets: list[tuple[int | None, int]] = []
     emptied: dict[int, list[ListingRow]] = {}
@@ -121,20 +92,44 @@ def refresh_pairs(
         shop = facts.shops.get(row.shop_id)
         if shop is None:
             continue
-        before, row.target = row.target, target_of(row, shop, have)
+        before = row.target
+        row.target = allotted[row.id] if row.id in allotted else target_of(row, shop, have)
         if row.target != before:
             targets.append((row.target, row.id))
-            if row.target == 0 and before and not by_orders:
+            if row.target == 0 and before and not by_orders and row.id not in allotted:
                 emptied.setdefault(row.shop_id, []).append(row)
     listing_rows.save_targets(conn, targets)
     result.changed = len(targets)
-    changed = {listing_id for _, listing_id in targets}
+    moved = {listing_id for _, listing_id in targets}
     _release(conn, facts, [row for row, _ in pairs if row.held == BRAKE and row.target], now_us)
     for shop_id, rows in emptied.items():
         if _brake(conn, facts, shop_id, rows, now_us):
             result.braked.add(shop_id)
-    _follow(conn, facts, pairs, changed, now_us, since_us or now_us, result)
+    jumps = {row.id for row, _ in pairs if row.id in allotted or _jumps(row, have)}
+    _follow(conn, facts, pairs, moved, jumps, now_us, since_us or now_us, result)
     return result
+
+
+def _whole_groups(conn: Connection, pairs: Sequence[Pair]) -> tuple[Sequence[Pair], StockView]:
+    """Listings of SKUs in escrow or watched are looked at together: add those that are missing."""
+    while True:
+        have = load_stock(conn, {row.sku_id for row, _ in pairs if row.sku_id is not None})
+        joint = {sku for sku, one in have.stances.items() if one.watched}
+        if not joint:
+            return pairs, have
+        known = {row.id for row, _ in pairs}
+        every = listing_rows.listings_of_skus(conn, sorted(stock.bundles_above(conn, joint)))
+        missing = [pair for pair in every if pair[0].id not in known]
+        if not missing:
+            return pairs, have
+        pairs = [*pairs, *missing]
+
+
+def _jumps(row: ListingRow, have: StockView) -> bool:
+    """Whether a listing's policy has its pushes jump ahead of the batch."""
+    if not have.stances or row.sku_id is None:
+        return False
+    return any(have.stances[sku].jumps for sku in have.plain(row.sku_id) if sku in have.stances)
 
 
 def _follow(
@@ -142,11 +137,12 @@ def _follow(
     facts: Facts,
     pairs: Sequence[Pair],
     changed: set[int],
+    jumps: set[int],
     now_us: int,
     since_us: int,
     result: Refreshed,
 ) -> None:
-    """Bring the outbox in line with targets and beliefs."""
+    """Bring the outbox in line with targets and beliefs. `jumps`: listings whose pushes do not wait for the batch."""
     put: list[tuple[int, int, int, int, int, int]] = []
     bump: list[int] = []
     drop: list[int] = []
@@ -158,12 +154,14 @@ def _follow(
             if wish is not None:
                 drop.append(row.id)
             continue
-        lane = planner.lane_of(row.target or 0, row.told, shown)
+        lane = planner.lane_of(row.target or 0, row.told, shown, jumps=row.id in jumps)
         if wish is not None and wish.lane == lane:
             if row.id in changed:
                 bump.append(row.id)
+            if lane is Lane.LOW:  # in escrow it may have waited for rights that are free now
+                result.stockouts.add(row.shop_id)
             continue
-        if lane is Lane.STOCKOUT:
+        if lane in (Lane.STOCKOUT, Lane.LOW):
             result.stockouts.add(row.shop_id)
         put.append((row.id, row.shop_id, *_wish(wish, lane, now_us, since_us, tick)))
     outbox.drop_wishes(conn, drop)
@@ -173,7 +171,7 @@ def _follow(
 
 def _wish(wish: WishRow | None, lane: Lane, now_us: int, since_us: int, tick_us: int) -> tuple[int, int, int, int]:
     """(lane, due, since, version) of a wish that is new or changes its lane."""
-    due = now_us if lane is Lane.STOCKOUT else tick_us
+    due = now_us if lane in (Lane.STOCKOUT, Lane.LOW) else tick_us
     if wish is None:
         return lane, due, since_us, 1
     return lane, min(due, wish.due_us), since_us if lane is Lane.STOCKOUT else wish.since_us, wish.version + 1

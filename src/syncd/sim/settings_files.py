@@ -42,6 +42,7 @@ def write_settings(
         "state_dir": "state",
         "listen": f"{LOOPBACK}:{port}",
         "batch": {"every_seconds": BATCH_SECONDS},
+        "policy": {"usual": "mirror"},  # so that the malls' own count of right numbers is the whole rule chain
         "full_sync": {"at": ""},
         "stop": {"drain_seconds": 5},
     }

@@ -91,7 +91,7 @@ class Stage:
     ) -> Stage:
         """Build the stage. Without a store, one in memory, inline. `fill` writes the world's catalogue into it."""
         store = store or Store.open(None, clock=clock, inline=True)
-        values = {"state_dir": Path("/nonexistent"), **(settings or {})}
+        values = {"state_dir": Path("/nonexistent"), "policy": {"usual": "mirror"}, **(settings or {})}
         config = Config(Path("stage.toml"), Settings(**values), tuple(_shops(parts)), ())
         plugins = discover(lambda name: True)
         found = Plugins({**plugins.channels, MemoryChannel.slug: MemoryChannel, **(channels or {})}, plugins.found)

@@ -21,6 +21,7 @@ from typing import Any
 import structlog
 from sqlalchemy import text
 
+from syncd.daemon.desk_stock import Item, adjust_stock
 from syncd.sdk.channel import Channel
 from syncd.sim.loop import VirtualClock, run_virtual
 from syncd.sim.reckoning import books
@@ -172,6 +173,14 @@ class Trial:
         order = self.world.markets[name].buy({key: units})
         assert order is not None, f"{name} shows too little of {key}"
         return order
+
+    async def receive(self, sku: str, pieces: int) -> None:
+        """Goods arrive, or are found missing; the daemon is told at once."""
+        assert self.stage is not None
+        hub, now_us = self.stage.daemon.hub, self.clock.now_us()
+        self.world.receive(sku, pieces)
+        done = await self.store.tx(lambda conn: adjust_stock(conn, hub.facts, [Item(sku, pieces)], now_us, "trial"))
+        hub.wake_writers(done.refreshed)
 
     def wrong(self) -> list[str]:
         """Listings that show another number than they must, and stale raises."""

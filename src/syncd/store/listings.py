@@ -48,6 +48,10 @@ class ListingRow:
     proven_vague: int
     proven_back: int
     proven_by_read: int
+    demand_us: int
+    demand_short: float
+    demand_middle: float
+    demand_day: float
     held: str
     told: int | None
     told_us: int
@@ -94,6 +98,10 @@ SHOWN_COLUMNS = (
     "base_from_us",
     "seen_from_us",
     *EXPOSURE_COLUMNS,
+    "demand_us",
+    "demand_short",
+    "demand_middle",
+    "demand_day",
 )
 WISH_COLUMNS = tuple(field.name for field in fields(WishRow))
 _columns = tuple(listing.c[name] for name in COLUMNS)

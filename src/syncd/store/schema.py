@@ -2,7 +2,7 @@
 
 sku ── part (bundles)            shop ── listing ── outbox (wishes)     orders ── order_line ── entry (append-only)
  └── balance per location         └── intent ── intent_row (calls)       └── shipment ── shipment_line
-rule (scopes)   grant   alarm   audit   meta
+rule (scopes)   stance   grant   alarm   audit   meta
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import (
+    REAL,
     BigInteger,
     Column,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -21,6 +23,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
+from sqlalchemy.types import TypeEngine
 
 metadata = MetaData(
     naming_convention={
@@ -30,6 +33,7 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+Real: TypeEngine[float] = Double().with_variant(REAL, "sqlite")
 Int = BigInteger().with_variant(Integer, "sqlite")
 
 
@@ -49,6 +53,10 @@ def _id() -> Column[int]:
 def _int(name: str, default: int | None = None, *, null: bool = False) -> Column[int]:
     server = None if default is None else text(str(default))
     return Column(name, Int, nullable=null, server_default=server)
+
+
+def _real(name: str) -> Column[float]:
+    return Column(name, Real, nullable=False, server_default=text("0"))
 
 
 def _text(name: str, default: str | None = "", *, null: bool = False) -> Column[str]:
@@ -145,6 +153,11 @@ listing = _table(
     _int("proven_vague", 0),
     _int("proven_back", 0),
     _int("proven_by_read", 0),
+    # what it sold lately: core/demand.py
+    _int("demand_us", 0),
+    _real("demand_short"),
+    _real("demand_middle"),
+    _real("demand_day"),
     _text("held"),  # why a person must say yes before it is written
     # what we last told it
     _int("told", null=True),
@@ -168,6 +181,20 @@ rule = _table(  # 0 stands for every shop or every SKU
     Column("sku_id", Int, primary_key=True, autoincrement=False),
     _int("value"),
     Index("ix_rule_sku_id", "sku_id"),
+)
+
+stance = _table(  # how a SKU is shown now by its policy; no row: mirrored, with nothing to look at
+    "stance",
+    _ref("sku_id", "sku", primary=True),
+    _text("mode", "mirror"),
+    _int("reserve", 0),
+    _int("jumps", 0),
+    _int("watched", 0),
+    _int("since_us", 0),
+    _int("sale", 0),
+    _int("next_us", null=True),  # when time alone may change it
+    _real("blind"),  # pieces expected to be sold unseen (m)
+    _partial("ix_stance_next", "next_us", where="next_us IS NOT NULL"),
 )
 
 orders = _table(

@@ -153,6 +153,10 @@ CREATE TABLE listing (
   proven_vague BIGINT DEFAULT 0 NOT NULL,
   proven_back BIGINT DEFAULT 0 NOT NULL,
   proven_by_read BIGINT DEFAULT 0 NOT NULL,
+  demand_us BIGINT DEFAULT 0 NOT NULL,
+  demand_short DOUBLE PRECISION DEFAULT 0 NOT NULL,
+  demand_middle DOUBLE PRECISION DEFAULT 0 NOT NULL,
+  demand_day DOUBLE PRECISION DEFAULT 0 NOT NULL,
   held TEXT DEFAULT '' NOT NULL,
   told BIGINT,
   told_us BIGINT DEFAULT 0 NOT NULL,
@@ -212,6 +216,22 @@ CREATE TABLE part (
 )
 
 CREATE INDEX ix_part_part_id ON part (part_id)
+
+CREATE TABLE stance (
+  sku_id BIGINT NOT NULL,
+  mode TEXT DEFAULT 'mirror' NOT NULL,
+  reserve BIGINT DEFAULT 0 NOT NULL,
+  jumps BIGINT DEFAULT 0 NOT NULL,
+  watched BIGINT DEFAULT 0 NOT NULL,
+  since_us BIGINT DEFAULT 0 NOT NULL,
+  sale BIGINT DEFAULT 0 NOT NULL,
+  next_us BIGINT,
+  blind DOUBLE PRECISION DEFAULT 0 NOT NULL,
+  CONSTRAINT pk_stance PRIMARY KEY (sku_id),
+  CONSTRAINT fk_stance_sku_id FOREIGN KEY(sku_id) REFERENCES sku (id)
+)
+
+CREATE INDEX ix_stance_next ON stance (next_us) WHERE next_us IS NOT NULL
 
 CREATE TABLE intent_row (
   intent_id BIGINT NOT NULL,

@@ -163,6 +163,10 @@ CREATE TABLE listing (
   proven_vague INTEGER DEFAULT 0 NOT NULL,
   proven_back INTEGER DEFAULT 0 NOT NULL,
   proven_by_read INTEGER DEFAULT 0 NOT NULL,
+  demand_us INTEGER DEFAULT 0 NOT NULL,
+  demand_short REAL DEFAULT 0 NOT NULL,
+  demand_middle REAL DEFAULT 0 NOT NULL,
+  demand_day REAL DEFAULT 0 NOT NULL,
   held TEXT DEFAULT '' NOT NULL,
   told INTEGER,
   told_us INTEGER DEFAULT 0 NOT NULL,
@@ -225,6 +229,23 @@ CREATE TABLE part (
  STRICT
 
 CREATE INDEX ix_part_part_id ON part (part_id)
+
+CREATE TABLE stance (
+  sku_id INTEGER NOT NULL,
+  mode TEXT DEFAULT 'mirror' NOT NULL,
+  reserve INTEGER DEFAULT 0 NOT NULL,
+  jumps INTEGER DEFAULT 0 NOT NULL,
+  watched INTEGER DEFAULT 0 NOT NULL,
+  since_us INTEGER DEFAULT 0 NOT NULL,
+  sale INTEGER DEFAULT 0 NOT NULL,
+  next_us INTEGER,
+  blind REAL DEFAULT 0 NOT NULL,
+  CONSTRAINT pk_stance PRIMARY KEY (sku_id),
+  CONSTRAINT fk_stance_sku_id FOREIGN KEY(sku_id) REFERENCES sku (id)
+)
+ STRICT
+
+CREATE INDEX ix_stance_next ON stance (next_us) WHERE next_us IS NOT NULL
 
 CREATE TABLE intent_row (
   intent_id INTEGER NOT NULL,
