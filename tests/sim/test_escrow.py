@@ -6,11 +6,12 @@ from random import Random
 from typing import Any
 
 import pytest
-from syncd.sim.exposed import underestimated
 
 from syncd.core.planner import POLICIES, Rule
 from syncd.daemon.desk_skus import RuleItem, set_rules
 from syncd.sim.trial import Trial, virtual
+from syncd.sim.whole.bounds import underestimated
+from syncd.sim.whole.malls import Mall
 from syncd.testing.emulator import Fault, FaultKind
 
 FORMS: dict[str, dict[str, Any]] = {
@@ -32,19 +33,16 @@ async def escrow(trial: Trial, sku: str, policy: str = "escrow") -> None:
     hub.wake_writers(done.refreshed)
 
 
-async def bounds(trial: Trial) -> list[str]:
-    return await trial.store.read(lambda conn: underestimated(conn, trial.world))
-
-
 async def crowd(trial: Trial, sku: str, seconds: float, rate: float, seed: int) -> None:
     """Buyers take whatever any page shows."""
     rng = Random(seed)
     end = trial.clock.monotonic() + seconds
+    malls = {name: Mall(name, "memory", part.emulator, part) for name, part in trial.parts.items()}
     while trial.clock.monotonic() < end:
         await trial.run(rng.expovariate(rate))
         market = rng.choice(sorted(trial.world.markets.values(), key=lambda one: one.name))
         market.buy({sku: rng.choice([1, 1, 2])})
-        assert await bounds(trial) == []
+        assert await trial.store.read(lambda conn: underestimated(conn, trial.world, malls)) == []
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, func, select
 from syncd.core.planner import Step
 from syncd.daemon.desk_answers import shop_facts
 from syncd.daemon.facts import Facts
-from syncd.daemon.targets import StockView, load_stock, target_of
+from syncd.daemon.stock_view import StockView, load_stock, target_of
 from syncd.model import ListingState
 from syncd.store import listings as listing_rows
 from syncd.store.listings import ListingRow
