@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from syncd.core import fence
@@ -16,6 +16,7 @@ from .mall import BEGIN, SECOND, VISIBLE, Mall
 A, R, C = Form.ABSOLUTE, Form.RELATIVE_REFUSES, Form.COMPARE_AND_SET
 M = 2 * SECOND
 Step = tuple[str, int, int]
+Step4 = tuple[str, int, int, int]
 
 pauses = st.sampled_from([100_000, 700_000, 1_500_000, 3 * SECOND, 40 * SECOND, 200 * SECOND])
 lates = st.sampled_from([0, 2, 29])
@@ -81,7 +82,14 @@ def test_a_page_never_holds_more_than_is_believed_of_it(
     assert mall.believes_enough()
 
 
+SOLD_AGAIN: list[Step4] = [
+    ("sell", 0, 0, 40_000_000), ("sell", 2, 0, 100_000), ("cancel", 0, 2, 100_000), ("sell", 1, 0, 100_000),
+    ("poll", 0, 0, 100_000),
+]  # fmt: skip
+
+
 @settings(max_examples=600, deadline=None)
+@example(SOLD_AGAIN, (A,), -2, 0, False)
 @given(steps, forms, st.sampled_from([-2, 0, 2]), st.sampled_from([0, SECOND]), st.booleans())
 def test_at_rest_the_number_is_known_exactly_and_no_hand_was_suspected(
     life: list[tuple[str, int, int, int]], some: tuple[Form, ...], skew: int, stamps: int, dated: bool

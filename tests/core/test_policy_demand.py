@@ -142,3 +142,17 @@ def test_the_blind_window_is_the_sum_of_its_measured_and_assumed_parts() -> None
     for _ in range(100):
         lags.visibility.add(8.0)
     assert blind_seconds(lags, assumed) == pytest.approx(8.0 + 17.0)
+
+
+def test_one_order_of_many_pieces_is_no_burst_and_a_second_one_is() -> None:
+    once = seen(NO_DEMAND, 12, NOW)
+    assert expected_blind([Seller(once, 60.0)], NOW) < 0.1
+    twice = seen(once, 12, NOW + 5_000_000)
+    assert expected_blind([Seller(twice, 60.0)], NOW + 5_000_000) > 5.0
+
+
+def test_orders_that_waited_through_an_outage_are_no_burst() -> None:
+    demand = NO_DEMAND
+    for minute in range(60):
+        demand = seen(demand, 1, NOW, NOW - minute * 3_600_000_000)
+    assert expected_blind([Seller(demand, 60.0)], NOW) < 0.1

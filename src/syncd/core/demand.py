@@ -34,6 +34,7 @@ class Demand:
     short: float = 0.0
     middle: float = 0.0
     day: float = 0.0
+    largest: float = 0.0  # units of the largest order lately, fading like the middle sum
 
     def faded(self, now_us: int) -> tuple[float, float, float]:
         """The three sums as they stand now. A clock that ran backwards changes nothing."""
@@ -61,7 +62,10 @@ def seen(demand: Demand, units: int, now_us: int, sold_us: int | None = None) ->
     short, middle, day = demand.faded(now_us)
     age = 0.0 if sold_us is None else max(0.0, (now_us - sold_us) / 1e6)
     fresh = [units * math.exp(-age / tau) if age < _FADED * tau else 0.0 for tau in _TAUS]
-    return Demand(max(now_us, demand.at_us), short + fresh[0], middle + fresh[1], day + fresh[2])
+    largest = demand.largest * (middle / demand.middle) if demand.middle > 0.0 else 0.0
+    return Demand(
+        max(now_us, demand.at_us), short + fresh[0], middle + fresh[1], day + fresh[2], max(largest, fresh[1])
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,7 @@ class Seller:
 
 def expected_blind(sellers: Iterable[Seller], now_us: int) -> float:
     """m of one SKU: pieces expected to be sold unseen over all its listings, by the window that says most."""
-    short_pieces = short_blind = middle_pieces = middle_blind = day_blind = 0.0
+    short_pieces = short_blind = middle_pieces = middle_blind = day_blind = one_order = 0.0
     for seller in sellers:
         short, middle, day = seller.demand.faded(now_us)
         pieces, blind = seller.pieces, seller.pieces * seller.blind_seconds
@@ -84,22 +88,24 @@ def expected_blind(sellers: Iterable[Seller], now_us: int) -> float:
         middle_pieces += middle * pieces
         middle_blind += middle * blind
         day_blind += day * blind
+        one_order = max(one_order, seller.demand.largest * pieces)
     return max(
-        _of_a_burst(short_blind / _SHORT, short_pieces),
-        _of_a_burst(middle_blind / _MIDDLE, middle_pieces),
+        _of_a_burst(short_blind / _SHORT, short_pieces, one_order),
+        _of_a_burst(middle_blind / _MIDDLE, middle_pieces, one_order),
         day_blind / _LONG,
     )
 
 
-def _of_a_burst(blind: float, pieces: float) -> float:
-    """The order that opens a window says nothing about a rate."""
-    return blind * (1.0 - 1.0 / pieces) if pieces > 1.0 else 0.0
+def _of_a_burst(blind: float, pieces: float, one_order: float = 1.0) -> float:
+    """The order that opens a window says nothing about a rate, however many pieces it takes."""
+    least = max(1.0, one_order)
+    return blind * (1.0 - least / pieces) if pieces > least else 0.0
 
 
 def weight(demand: Demand, now_us: int) -> float:
     """How much of a SKU's demand a listing has, in units a second: two minutes if they say more, else the day."""
     _, middle, day = demand.faded(now_us)
-    return max(_of_a_burst(middle / _MIDDLE, middle), day / _LONG)
+    return max(_of_a_burst(middle / _MIDDLE, middle, demand.largest), day / _LONG)
 
 
 USUAL_UNITS = 40.0

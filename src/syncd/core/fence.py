@@ -30,7 +30,7 @@ class Shown:
     `base_us`: end of the newest absolute proof (a read, an absolute write); own sales accepted later lower `believed`
     for certain. `base_from_us`: its begin; what was accepted earlier is inside the proof for certain.
     `unread`: units inside `believed` that were sold before the base and are not booked yet.
-    `slack`: booked units that could not be placed before or after the base, still inside `believed`.
+    `slack`: booked units that could not be placed before or after the base: `believed` may be too high by them.
     `seen`: a number read from `seen_from_us` to `seen_us`, to be settled once all orders up to then are known;
     `seen_sold` are own units booked since that were accepted after it (put back ones negative), `seen_slack` those
     of which the time stamps cannot tell.
@@ -158,7 +158,7 @@ def settle(shown: Shown) -> Finding:
     if shown.seen is None:
         return Finding(shown)
     truth = max(0, shown.seen - shown.seen_sold)
-    slack = min(shown.seen_slack, truth)
+    slack = shown.seen_slack  # may be more than the page held: what was put back and is not booked yet was sold again
     settled = Shown(
         believed=truth, base_us=shown.seen_us, base_from_us=shown.seen_from_us, slack=slack, verify=slack > 0
     )

@@ -160,10 +160,10 @@ def put_exposure(row: ListingRow, have: Exposure) -> None:
 
 def demand_of(row: ListingRow) -> Demand:
     """What a listing sold lately."""
-    return Demand(row.demand_us, row.demand_short, row.demand_middle, row.demand_day)
+    return Demand(row.demand_us, row.demand_short, row.demand_middle, row.demand_day, row.demand_largest)
 
 
 def put_demand(row: ListingRow, demand: Demand) -> None:
     """Take new demand over into a row; `save_shown` writes it."""
     row.demand_us, row.demand_short = demand.at_us, demand.short
-    row.demand_middle, row.demand_day = demand.middle, demand.day
+    row.demand_middle, row.demand_day, row.demand_largest = demand.middle, demand.day, demand.largest

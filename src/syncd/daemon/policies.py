@@ -69,15 +69,16 @@ def _with_bundles(have: StockView, rows: Sellers, sku: int, usual: Policy) -> Po
 
 
 def _is_calm(facts: Facts, rows: Sellers, wanted: Policy) -> bool:
-    """Whether nothing needs to be worked out: no word of an operator, and at most one piece in two minutes."""
+    """Whether nothing needs to be worked out: no word of an operator, and at most one order in two minutes."""
     if wanted.kind is Kind.ESCROW or wanted.reserve or wanted.sale_from_us is not None:
         return False
-    burst = day = 0.0
+    burst = day = one_order = 0.0
     for row, pieces in rows:
         burst += row.demand_middle * pieces
+        one_order = max(one_order, row.demand_largest * pieces)
         if row.demand_day and row.shop_id in facts.shops:
             day += row.demand_day * pieces * facts.blind_seconds(row.shop_id, row.demand_us)
-    return burst <= 1.0 and day < WATCHED_FROM * DAY_TAU
+    return burst <= max(1.0, one_order) and day < WATCHED_FROM * DAY_TAU
 
 
 def _decide(

@@ -52,6 +52,7 @@ class ListingRow:
     demand_short: float
     demand_middle: float
     demand_day: float
+    demand_largest: float
     held: str
     told: int | None
     told_us: int
@@ -102,6 +103,7 @@ SHOWN_COLUMNS = (
     "demand_short",
     "demand_middle",
     "demand_day",
+    "demand_largest",
 )
 WISH_COLUMNS = tuple(field.name for field in fields(WishRow))
 _columns = tuple(listing.c[name] for name in COLUMNS)

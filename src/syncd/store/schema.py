@@ -158,6 +158,7 @@ listing = _table(
     _real("demand_short"),
     _real("demand_middle"),
     _real("demand_day"),
+    _real("demand_largest"),
     _text("held"),  # why a person must say yes before it is written
     # what we last told it
     _int("told", null=True),

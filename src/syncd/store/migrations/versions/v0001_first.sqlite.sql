@@ -167,6 +167,7 @@ CREATE TABLE listing (
   demand_short REAL DEFAULT 0 NOT NULL,
   demand_middle REAL DEFAULT 0 NOT NULL,
   demand_day REAL DEFAULT 0 NOT NULL,
+  demand_largest REAL DEFAULT 0 NOT NULL,
   held TEXT DEFAULT '' NOT NULL,
   told INTEGER,
   told_us INTEGER DEFAULT 0 NOT NULL,
