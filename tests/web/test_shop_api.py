@@ -26,7 +26,7 @@ async def test_status_tells_the_whole_daemon(site: Any) -> None:
     assert {one["name"]: one["status"] for one in told["shops"]} == {
         "shop-a": "running", "shop-b": "running", "shop-c": "config_error",
     }  # fmt: skip
-    assert told["shops"][0]["outbox"] == {"stockout": 0, "batch": 1, "background": 0}
+    assert told["shops"][0]["outbox"] == {"stockout": 0, "low": 0, "batch": 1, "background": 0}
     assert 0.25 < told["stockout_seconds"]["all"]["p50"] < told["stockout_seconds"]["shop-a"]["p99"] <= 0.5
 
 
