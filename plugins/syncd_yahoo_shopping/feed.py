@@ -20,8 +20,8 @@ from syncd_yahoo_shopping.orders import Listed
 from syncd_yahoo_shopping.polling import DAY_SECONDS, VISIBILITY_SECONDS, Feed, Known, Scan, Shifting, Turn
 from syncd_yahoo_shopping.settings import YahooShoppingSettings
 
-READS = 5  # orderInfo calls in one page: one a second, and what is read is booked soon
-SWEEP_READS = 20  # of them in one step of a sweep, so that no poll is held up for long
+READS = 1  # orderInfo calls in one page: one a second, and what is read is booked before the next
+SWEEP_READS = 2  # of them in one step of a sweep: nothing read may wait long for its booking, no poll for the sweep
 ROWS = (2000, 500, 100)  # no maximum is documented; clients send up to 2,000
 NARROWEST_SECONDS = 3600
 COUNT_SECONDS = 60

@@ -62,7 +62,8 @@ by_orders = evidence(reads_stock=False)
         ("relative lowering", 2, Shown(5), [R, A], evidence(), (R, -3, None)),
         ("relative lowering, nothing to read", 2, Shown(5), [R], blind, (R, -3, None)),
         ("compare-and-set down", 2, Shown(5), [C], evidence(), (C, 2, 5)),
-        ("compare-and-set up", 9, Shown(5), [C, A], evidence(), (C, 9, 5)),
+        ("compare-and-set up", 9, Shown(5), [C, A], evidence(orders_began=1), (C, 9, 5)),
+        ("compare-and-set up, orders never read", 9, Shown(5), [C, A], evidence(), Need.ORDER_READ),
         ("compare-and-set over a known unread sale", 9, Shown(5, unread=2), [C], evidence(), (C, 7, 3)),
         # a relative raise and an absolute number above 0 first read
         ("relative raise", 9, Shown(5), [R], evidence(), Need.STOCK_READ),

@@ -10,6 +10,7 @@ from syncd.core.planner import Evidence, Need, Plan
 from syncd.sdk.channel import Form
 from syncd.sim.trial import Trial, virtual
 from syncd.store.engine import StoreFull
+from syncd.testing.emulator import Fault, FaultKind
 
 SECOND_US = 1_000_000
 
@@ -69,3 +70,20 @@ async def test_a_full_disk_does_not_end_the_daemon() -> None:
         await trial.run(40)
         assert trial.task is not None
         assert not trial.task.done()
+
+
+@virtual
+async def test_after_a_restore_nothing_is_raised_before_the_orders_were_read_anew() -> None:
+    """Whole seed 3: the ledger of a backup lacks orders that had been read; a number read alone does not tell."""
+    malls, soon = {"a": {"forms": (Form.COMPARE_AND_SET,)}, "b": {}}, {"batch": {"every_seconds": 1.0}}
+    async with Trial.of(malls, {"S1": 5}, settings=soon) as trial:
+        await trial.run(20)
+        await trial.kill()
+        trial.buy("a", "S1", 3)
+        await trial.run(5)
+        trial.store.restored = True
+        trial.mall("a").faults.add(Fault("orders", FaultKind.LATENCY, seconds=4.0))
+        await trial.start(ready=False)
+        await trial.run(30)
+        assert trial.world.stale == []
+        assert trial.wrong() == []

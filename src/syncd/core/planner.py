@@ -244,7 +244,8 @@ def goes_at_once(target: int, shown: Shown, forms: Collection[Form]) -> bool:
 def plan_write(listing: str, target: int, shown: Shown, forms: Collection[Form], seen: Evidence) -> Plan | Need:
     """Choose the write of one row, or say what is needed first (promise 4).
 
-    A write to 0 goes at once as a plain set; so do a relative lowering and a compare-and-set from believed.
+    A write to 0 goes at once as a plain set; so do a relative lowering and a compare-and-set from believed (a raise
+    only once the shop's orders were read whole: not before, on a restored backup).
     A relative raise or an absolute number above 0 first reads the shop's stock (what is missing is an unread
     sale: it is taken off), or else its orders. Above what the shop shows, the orders too, by a read begun after
     the newest raising entry.
@@ -261,7 +262,7 @@ def plan_write(listing: str, target: int, shown: Shown, forms: Collection[Form],
         if delta < 0 and relative is not None:
             return Plan(StockWrite(listing, relative, delta), delta)
         if Form.COMPARE_AND_SET in forms:
-            if target and seen.misses_orders:
+            if target and (seen.misses_orders or (delta > 0 and seen.reads_orders and not seen.orders_began_us)):
                 return Need.ORDER_READ
             expected = shown.believed - shown.unread
             number = max(0, expected + delta)

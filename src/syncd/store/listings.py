@@ -6,7 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter, itemgetter
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, insert, or_, select, text, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+    update,
+)
 
 from syncd.store.fast import Prepared
 from syncd.store.orders import chunks
@@ -235,47 +247,53 @@ def pairs_after(conn: Connection, shop_id: int, after_id: int, most: int) -> lis
     return [to_pair(row) for row in conn.execute(query.order_by(listing.c.id).limit(most)).all()]
 
 
-def _some(conn: Connection, shop_id: int, condition: ColumnElement[bool], most: int) -> list[ListingRow]:
-    query = select(*_columns).where(listing.c.shop_id == shop_id, condition).order_by(listing.c.id).limit(most)
-    return [ListingRow(*row) for row in conn.execute(query).all()]
+def _some(marked: str, condition: ColumnElement[bool]) -> Prepared:
+    """Listings of a shop under a condition on a time; `marked` are a partial index's own words."""
+    query = select(*_columns).where(listing.c.shop_id == bindparam("b_shop"), text(marked), condition)
+    return Prepared(query.order_by(listing.c.id).limit(bindparam("b_most")), "b_shop", "b_us", "b_most")
+
+
+_b_us: BindParameter[int] = bindparam("b_us")
+_doubtful = listing.c.doubt_us.is_not(None) & (listing.c.doubt_us <= _b_us)
+_unsure = (listing.c.verify == 1) & listing.c.doubt_us.is_(None)
+_to_read_back = _some("(verify = 1 OR doubt_us IS NOT NULL)", (_doubtful | _unsure) & listing.c.seen.is_(None))
+_ready = or_(listing.c.lost_us.is_(None), listing.c.lost_us <= _b_us) & listing.c.proven.is_(None)
+_ours = (listing.c.state == "ours") & listing.c.sku_id.is_not(None)
+_to_prove = _some("(lost_us IS NOT NULL OR exposure IS NULL)", and_(_ready, _ours))
+_read = listing.c.seen.is_not(None) & (listing.c.seen_us <= _b_us)
+_wrote = (listing.c.unread > 0) & (listing.c.base_us <= _b_us)
+_proved = listing.c.proven.is_not(None) & (listing.c.proven_us <= _b_us)
+_to_settle = _some("(seen IS NOT NULL OR unread > 0 OR proven IS NOT NULL)", or_(_read, _wrote, _proved))
+_next_doubt = Prepared(
+    select(listing.c.doubt_us)
+    .where(listing.c.shop_id == bindparam("b_shop"), listing.c.doubt_us.is_not(None), listing.c.seen.is_(None))
+    .order_by(listing.c.doubt_us)
+    .limit(1),
+    "b_shop",
+)
 
 
 def to_read_back(conn: Connection, shop_id: int, now_us: int, most: int) -> list[ListingRow]:
     """Listings that must be read: doubts whose dead time is over, and those marked to verify, not yet seen."""
-    doubtful = listing.c.doubt_us.is_not(None) & (listing.c.doubt_us <= now_us)
-    unsure = (listing.c.verify == 1) & listing.c.doubt_us.is_(None)
-    marked = (listing.c.verify == 1) | listing.c.doubt_us.is_not(None)  # the partial index's own words
-    return _some(conn, shop_id, marked & (doubtful | unsure) & listing.c.seen.is_(None), most)
+    return [ListingRow(*row) for row in _to_read_back.all(conn, (shop_id, now_us, most))]
 
 
 def to_prove(conn: Connection, shop_id: int, now_us: int, most: int) -> list[ListingRow]:
     """Listings whose exposure nobody knows, or lost a write that can land no more, with no proof under way."""
-    marked = text("(lost_us IS NOT NULL OR exposure IS NULL)")  # the partial index's own words
-    ready = or_(listing.c.lost_us.is_(None), listing.c.lost_us <= now_us) & listing.c.proven.is_(None)
-    ours = (listing.c.state == "ours") & listing.c.sku_id.is_not(None)
-    return _some(conn, shop_id, and_(marked, ready, ours), most)
+    return [ListingRow(*row) for row in _to_prove.all(conn, (shop_id, now_us, most))]
 
 
 def to_settle(conn: Connection, shop_id: int, until_us: int, most: int) -> list[ListingRow]:
     """Listings whose last read, last absolute write over unread sales, or proof of exposure is older than a time up
     to which all orders are known.
     """
-    read = listing.c.seen.is_not(None) & (listing.c.seen_us <= until_us)
-    wrote = (listing.c.unread > 0) & (listing.c.base_us <= until_us)
-    proven = listing.c.proven.is_not(None) & (listing.c.proven_us <= until_us)
-    marked = text("(seen IS NOT NULL OR unread > 0 OR proven IS NOT NULL)")  # the partial index's own words
-    return _some(conn, shop_id, and_(marked, or_(read, wrote, proven)), most)
+    return [ListingRow(*row) for row in _to_settle.all(conn, (shop_id, until_us, most))]
 
 
 def next_doubt_us(conn: Connection, shop_id: int) -> int | None:
     """When the next doubt may be read back."""
-    query = (
-        select(listing.c.doubt_us)
-        .where(listing.c.shop_id == shop_id, listing.c.doubt_us.is_not(None), listing.c.seen.is_(None))
-        .order_by(listing.c.doubt_us)
-        .limit(1)
-    )
-    return conn.execute(query).scalar()
+    rows = _next_doubt.all(conn, (shop_id,))
+    return rows[0][0] if rows else None
 
 
 def save_shown(conn: Connection, rows: Sequence[ListingRow]) -> None:

@@ -37,6 +37,19 @@ class ShopRow:
 
 _columns = tuple(shop.c[name] for name in ShopRow.__dataclass_fields__)
 _by_id = Prepared(select(*_columns).where(shop.c.id == bindparam("b_id")), "b_id")
+_clear = Prepared(
+    update(alarm)
+    .where(
+        alarm.c.kind == bindparam("b_kind"),
+        alarm.c.subject == bindparam("b_subject"),
+        alarm.c.cleared_us.is_(None),
+        alarm.c.shop_id.is_not_distinct_from(bindparam("b_shop")),
+    )
+    .values(cleared_us=bindparam("v_us")),
+    "b_kind", "b_subject", "b_shop", "v_us",
+)  # fmt: skip
+_set: dict[tuple[str, ...], Prepared] = {}
+"""Updates of a shop by the columns they set; a handful of them, many times a second."""
 
 
 BACKUP_MADE = "backup_made"
@@ -104,7 +117,13 @@ def claim_account(conn: Connection, shop_id: int, account: str, in_use: Sequence
 
 def set_shop(conn: Connection, shop_id: int, **values: Any) -> None:
     """Set columns of a shop."""
-    conn.execute(update(shop).where(shop.c.id == shop_id).values(**values))
+    names = tuple(values)
+    prepared = _set.get(names)
+    if prepared is None:
+        bound: dict[str, Any] = {name: bindparam(f"v_{name}") for name in names}
+        statement = update(shop).where(shop.c.id == bindparam("b_id")).values(**bound)
+        prepared = _set[names] = Prepared(statement, *(f"v_{name}" for name in names), "b_id")
+    prepared.one(conn, (*values.values(), shop_id))
 
 
 def save_cursor(conn: Connection, shop_id: int, cursor: Mapping[str, Any]) -> None:
@@ -132,12 +151,7 @@ def raise_alarm(conn: Connection, kind: str, shop_id: int | None, subject: str, 
 
 def clear_alarm(conn: Connection, kind: str, shop_id: int | None, subject: str, now_us: int) -> bool:
     """Close an alarm; True when one was open."""
-    where = (alarm.c.kind == kind, alarm.c.subject == subject, alarm.c.cleared_us.is_(None))
-    result = conn.execute(
-        update(alarm)
-        .where(*where, alarm.c.shop_id.is_(None) if shop_id is None else alarm.c.shop_id == shop_id)
-        .values(cleared_us=now_us)
-    )
+    result = _clear.one(conn, (kind, subject, shop_id, now_us))
     return bool(result.rowcount)
 
 

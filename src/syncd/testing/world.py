@@ -239,6 +239,7 @@ class World:
         self.tally: Counter[str] = Counter()
         self.stale: list[str] = []
         self.blames = Blames()
+        self.cannot_read: Callable[[str], bool] = lambda market: False  # its last answer may not have been believed
         self.sold_out_at: dict[str, tuple[str, TruthOrder]] = {}
         self._taken: Counter[str] = Counter()
         self._counted: dict[tuple[str, str], Counter[str]] = {}
@@ -372,7 +373,7 @@ class World:
             if other is market and not order.late:  # a sale of another listing shows in no stock read of this one
                 own = all(line.listing == listing.key for line in order.lines)
                 return order.visible_at <= (began if own else orders_at or began)
-            return order.delivered_at is not None and order.delivered_at <= known
+            return order.delivered_at is not None and order.delivered_at <= known and not self.cannot_read(other.name)
 
         skus = set(self.pieces(listing.sku))
         allowed = self.should_show(listing, self._taken_of(skus, seen))

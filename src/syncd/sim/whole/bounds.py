@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from syncd.sim.outcome import Broken
 from syncd.sim.whole.malls import Mall
 from syncd.testing.blame import Blame
-from syncd.testing.world import World
+from syncd.testing.world import TruthLine, World
 
 BOUNDS = text(
     "SELECT s.name, l.key, l.exposure FROM listing l JOIN shop s ON s.id = l.shop_id WHERE l.exposure IS NOT NULL"
@@ -23,6 +23,12 @@ BREAKERS = frozenset({Blame.CHANNEL, Blame.HAND, Blame.LATE})
 """Who sells or raises what no bound can know of."""
 
 
+def _to_come(line: TruthLine, booked: int) -> int:
+    """Units of a line that are not booked and will be: what was cancelled and not put back is nobody's any more."""
+    unbooked = line.ordered - booked
+    return unbooked - min(max(0, unbooked), max(0, line.cancelled - line.restocked))
+
+
 def underestimated(conn: Connection, world: World, malls: Mapping[str, Mall]) -> list[Broken]:
     """Listings that can still bring more than their bound, though nobody broke a condition for their pieces."""
     booked = {tuple(row[:3]): (row[3], row[4]) for row in conn.execute(BOOKED)}
@@ -32,7 +38,7 @@ def underestimated(conn: Connection, world: World, malls: Mapping[str, Mall]) ->
             number = mall.number_of(order.number)
             for line in order.lines:
                 units, back = booked.get((mall.name, number, line.listing), (0, 0))
-                unread[mall.name, line.listing] += line.ordered - units - max(0, line.restocked - back)
+                unread[mall.name, line.listing] += _to_come(line, units) - max(0, line.restocked - back)
     found = []
     for shop, key, bound in conn.execute(BOUNDS):
         listing = world.markets[shop].listings[key]

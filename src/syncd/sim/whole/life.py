@@ -145,6 +145,16 @@ class Life:
                 if (mall.name, mall.number_of(number)) not in booked:
                     order.delivered_at = None
 
+    def cannot_read(self, name: str) -> bool:
+        """Whether a shop's orders are not being taken in now: what its last answer held may never have been whole."""
+        if not self.alive or self.stage is None:
+            return True
+        dispatcher = self.stage.daemon.runners[name].dispatcher
+        if dispatcher is None:
+            return True
+        trouble = dispatcher.intake.trouble
+        return bool(trouble.failing) or trouble.until_us > self.clock.now_us()
+
     async def look_after(self) -> None:
         """A daemon that died is started again, after a while."""
         if self.alive:

@@ -17,16 +17,20 @@ from syncd.sim.whole.scene import Scene
 from syncd.sim.whole.trace import Trace
 from syncd.testing.emulator import Emulator
 from syncd.testing.world import Market, World
+from syncd_amazon.emulator import AmazonEmulator
+from syncd_amazon.emulator_orders import order_id as amazon_order_id
 from syncd_files.emulator import FilesEmulator
 from syncd_rakuten.emulator import RakutenEmulator
 from syncd_shopify.emulator import ShopifyEmulator
 from syncd_shopify.emulator_orders import order_id
+from syncd_yahoo_shopping.emulator import YahooShoppingEmulator
 
 ROUND_TRIP_SECONDS = 0.06
 TIMEOUT_SECONDS = 6.0
 SKEWS = (0.0, 0.0, -1.5, 1.5)
 FILES_VISIBILITY_SECONDS = 60.0
 FILES_DEAD_SECONDS = 120.0
+AMAZON_DEAD_SECONDS = 900.0
 RACE_SECONDS = 3.0
 
 
@@ -135,6 +139,28 @@ def _shopify(on: Backdrop, name: str, kind: str) -> Mall:
     )
 
 
+def _yahoo(on: Backdrop, name: str, kind: str) -> Mall:
+    market = _market(on, name, 60.0, usual=8.0)
+    # A signature that ages within a second is refused after any slow call, and then asks for a person.
+    quirks: dict[str, Any] = _quirks(YahooShoppingEmulator, on.rng, signature_age="300")
+    emulator = YahooShoppingEmulator(
+        on.world, market, on.clock, round_trip_seconds=ROUND_TRIP_SECONDS, seller_id=name, **quirks
+    )
+    part = Part(emulator, "yahoo-shopping", _settings(on), {"sweep_seconds": 60})
+    return Mall(name, kind, emulator, part, tells_parts=False, tells_returns=False, finds_changes_seconds=120.0)
+
+
+def _amazon(on: Backdrop, name: str, kind: str) -> Mall:
+    market = _market(on, name, 150.0, usual=10.0)
+    quirks = _quirks(AmazonEmulator, on.rng)
+    emulator = AmazonEmulator(on.world, market, on.clock, round_trip_seconds=ROUND_TRIP_SECONDS, **quirks)
+    part = Part(emulator, "amazon", _settings(on))
+    return Mall(
+        name, kind, emulator, part, tells_parts=False, tells_returns=False, dead_seconds=AMAZON_DEAD_SECONDS,
+        number_of=amazon_order_id, polls=(30.0, 60.0),
+    )  # fmt: skip
+
+
 def _files(on: Backdrop, name: str, kind: str) -> Mall:
     market = _market(on, name, FILES_VISIBILITY_SECONDS / 2, usual=5.0, skew=False)
     quirks: dict[str, Any] = _quirks(FilesEmulator, on.rng, consumes="at_once")
@@ -186,11 +212,18 @@ def _rakuten_key(place: int, offer: Offer) -> str:
     return f"{offer.sku.lower()}/v{offer.twin}"
 
 
+def _code_key(place: int, offer: Offer) -> str:
+    return f"{offer.sku.lower()}-{offer.twin}"
+
+
 def _shopify_key(place: int, offer: Offer) -> str:
     return str(40_000_000 + place)
 
 
 BUILDERS: Mapping[str, Callable[[Backdrop, str, str], Mall]] = {
-    "rakuten": _rakuten, "shopify": _shopify, "files": _files, **dict.fromkeys(ROUGH, _rough)
+    "rakuten": _rakuten, "shopify": _shopify, "yahoo-shopping": _yahoo, "amazon": _amazon, "files": _files,
+    **dict.fromkeys(ROUGH, _rough)
 }  # fmt: skip
-KEYS: Mapping[str, Callable[[int, Offer], str]] = {"rakuten": _rakuten_key, "shopify": _shopify_key}
+KEYS: Mapping[str, Callable[[int, Offer], str]] = {
+    "rakuten": _rakuten_key, "shopify": _shopify_key, "yahoo-shopping": _code_key
+}  # fmt: skip

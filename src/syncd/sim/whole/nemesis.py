@@ -70,7 +70,7 @@ class Nemesis:
 
     def delay(self, mall: Mall) -> None:
         """Calls are held up on their way. Where they then arrive in a bunch, beyond the rate, is no fault of ours."""
-        if mall.kind not in ("tight", "rakuten", "files"):
+        if mall.kind not in ("tight", "rakuten", "yahoo-shopping", "files"):
             self._fault(mall, FaultKind.LATENCY, seconds=self.rng.choice([0.5, 3.0, 30.0]))
 
     def late(self, mall: Mall) -> None:

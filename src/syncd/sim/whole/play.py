@@ -85,6 +85,7 @@ class Play:
         malls = furnish(Backdrop(world, clock, trace, scene, goods, rng))
         settings: dict[str, Any] = {"batch": {"every_seconds": scene.batch_seconds}, "brake": {"listings": 1000}}
         life = Life(folder, clock, world, malls, rng, trace, settings)
+        world.cannot_read = life.cannot_read
         agenda: list[_Later] = []
         numbers = itertools.count()
 
@@ -166,10 +167,10 @@ class Play:
     async def _fall_quiet(self) -> None:
         """Faults stop; within its time every shop must show what it should, and the books must be right."""
         await self.nemesis.relent()
-        await self._wait(max((one.due for one in self.agenda), default=0.0) - self.clock.monotonic() + 0.001)
-        await self.nemesis.relent()
         await self.staff.restate_rules()
         await self.staff.repeat()
+        await self._wait(max((one.due for one in self.agenda), default=0.0) - self.clock.monotonic() + 0.001)
+        await self.nemesis.relent()
         began, allowed = self.clock.monotonic(), self.allowed_seconds()
         while (open_things := await self._unfinished()) and self.clock.monotonic() - began < allowed:
             await self.clock.sleep(LOOK_SECONDS)

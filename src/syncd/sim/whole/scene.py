@@ -9,7 +9,7 @@ from random import Random
 
 from syncd.sim.rough import KINDS as ROUGH
 
-REAL = ("rakuten", "shopify", "files")
+REAL = ("rakuten", "shopify", "yahoo-shopping", "files")
 DENSE_SECONDS = 25.0
 
 

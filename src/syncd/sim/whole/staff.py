@@ -46,6 +46,7 @@ class Staff:
     unsure: dict[str, Item] = field(default_factory=dict)
     rules: dict[str, int] = field(default_factory=dict)
     missing: Counter[str] = field(default_factory=Counter)
+    believed: dict[str, int] = field(default_factory=dict)
 
     async def act(self, name: str) -> None:
         """One act by name."""
@@ -61,14 +62,19 @@ class Staff:
     async def miss(self) -> None:
         """Pieces are missing. The world believes it only when every write that did not know is dead."""
         sku, pieces = self.rng.choice(self.goods.plain), self.rng.choice(GONE)
+        key = f"missing-{len(self.entered)}"
+        self._expect(key, sku, pieces)
+        await self._enter(key, Item(sku, -pieces))
+
+    def _expect(self, key: str, sku: str, pieces: int) -> None:
         self.missing[sku] += pieces
 
         def believe() -> None:
             self.missing[sku] -= pieces
+            self.believed[key] = pieces
             self.world.receive(sku, -pieces)
 
         self.later(self.dead_seconds, believe)
-        await self._enter(f"missing-{len(self.entered)}", Item(sku, -pieces))
 
     async def _enter(self, key: str, item: Item) -> None:
         self.entered[key] = self.unsure[key] = item
@@ -93,8 +99,16 @@ class Staff:
         return True
 
     def after_restore(self) -> None:
-        """A backup was put back: everything entered since it was taken may be gone."""
+        """A backup was put back: everything entered since it was taken may be gone. Until it is entered again, and
+        every write that did not know is dead, the world does not expect it of the daemon.
+        """
         self.unsure = dict(self.entered)
+        for key, pieces in list(self.believed.items()):
+            sku = self.entered[key].sku
+            self.world.on_hand[sku] += pieces
+            del self.believed[key]
+            self._expect(key, sku, pieces)
+        self.world.held_back.clear()
 
     async def restate_rules(self) -> None:
         """Set every buffer again as the world has it."""
@@ -103,7 +117,8 @@ class Staff:
 
     async def count(self) -> None:
         """Count the shelf of a SKU that has not moved for a while."""
-        quiet = [sku for sku in self.goods.plain if self._has_rested(sku)]
+        some = self.rng.sample(self.goods.plain, 3)
+        quiet = [sku for sku in some if self._has_rested(sku)]
         if not quiet or not self.life.alive or self.unsure:
             return
         sku = self.rng.choice(quiet)
