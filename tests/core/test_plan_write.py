@@ -64,7 +64,7 @@ by_orders = evidence(reads_stock=False)
         ("compare-and-set down", 2, Shown(5), [C], evidence(), (C, 2, 5)),
         ("compare-and-set up", 9, Shown(5), [C, A], evidence(orders_began=1), (C, 9, 5)),
         ("compare-and-set up, orders never read", 9, Shown(5), [C, A], evidence(), Need.ORDER_READ),
-        ("compare-and-set over a known unread sale", 9, Shown(5, unread=2), [C], evidence(), (C, 7, 3)),
+        ("compare-and-set over a known unread sale", 9, Shown(5, unread=2), [C], evidence(orders_began=1), (C, 7, 3)),
         # a relative raise and an absolute number above 0 first read
         ("relative raise", 9, Shown(5), [R], evidence(), Need.STOCK_READ),
         ("absolute raise", 9, Shown(5), [A], evidence(), Need.STOCK_READ),
