@@ -184,8 +184,8 @@ class ShopifyChannel(Channel):
             raise SignInRequired(f"{text}; correct `location` {tail(self._location)} in the shop's file")
         if "IDEMPOTENCY_PREVIOUS_ATTEMPT_FAILED" in codes:
             return  # no row is named: they stay queued and go out under a new key
-        if all(error.index is None for error in answer.errors):
-            raise CallRefused(text)
+        if all(error.index is None for error in answer.errors) and not answer.applied:
+            raise CallRefused(text)  # where some rows were applied, the others are in doubt instead
 
     async def _named(
         self, answer: SetAnswer, rows: Sequence[StockWrite], sent: Sequence[int], key: str

@@ -72,6 +72,15 @@ async def test_error_without_a_field_refuses_the_call_for_the_core_to_bisect(sho
     assert (await shop.write(swap(B, 49, 8), key="half")).rows[0].reason is Reason.STALE
 
 
+async def test_error_without_a_field_is_no_refusal_where_other_lines_were_applied(shop_of: Open, swap: Row) -> None:
+    """Whole seed 2: taken for refused, the applied lines were sent again, and what they can sell was forgotten."""
+    shop = shop_of(error_field="none", bad_line="valid_lines_applied")
+    report = await shop.write(swap(A, 50, 7), swap(B, 49, 8))
+    assert {row.index: type(row) for row in report.rows} == {0: Accepted}
+    assert report.unreported is Unreported.UNSURE
+    assert [shop.shown(key) for key in (A, B)] == [7, 50]
+
+
 @pytest.mark.parametrize(("setting", "after"), [("null", None), ("filled", 7)])
 async def test_number_after_is_told_only_where_the_answer_tells_it(
     shop_of: Open, plain: Row, setting: str, after: int | None

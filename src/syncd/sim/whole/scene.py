@@ -9,7 +9,7 @@ from random import Random
 
 from syncd.sim.rough import KINDS as ROUGH
 
-REAL = ("rakuten", "shopify", "yahoo-shopping", "files")
+REAL = ("rakuten", "shopify", "files")
 DENSE_SECONDS = 25.0
 
 
