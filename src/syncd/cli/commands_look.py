@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from syncd.cli.commands_policy import block
 from syncd.cli.commands_shops import COLUMNS as SHOP_COLUMNS
 from syncd.cli.refusal import Refused
 from syncd.cli.screen import Part, Rows, cell
@@ -18,6 +19,7 @@ from syncd.cli.words import heading
 
 ENTRIES = ("id", "at", "kind", "location", "on_hand", "ordered", "allocated", "shop", "order", "line", "who", "note")
 ALARMS = 1000
+BLOCKS = ("steps", "entries", "policies", "exposure", "conditions")
 UNSHOWN = ("sku", "booking", "key")
 
 
@@ -85,10 +87,11 @@ async def why(here: Here, session: Session, shop: str, listing: str) -> None:
         raise await known_listing(session, shop, listing, error) from None
     steps = document.get("steps", [])
     entries = document.get("entries", [])
-    rest = {k: v for k, v in document.items() if k not in ("steps", "entries", "shop", "listing")}
+    rest = {k: v for k, v in document.items() if k not in (*BLOCKS, "shop", "listing")}
     parts: list[Part] = [
         f"{listing} in {shop}",
         Rows(steps, ("step", "number", "setting"), empty="no number: this listing is not ours to write"),
+        *block(document),
         "",
         facts(rest),
     ]

@@ -12,6 +12,7 @@ from syncd.cli.commands_holds import holds
 from syncd.cli.commands_listings import listings
 from syncd.cli.commands_look import alarms, log, plugins, status, why
 from syncd.cli.commands_orders import orders
+from syncd.cli.commands_policy import policy
 from syncd.cli.commands_returns import returns
 from syncd.cli.commands_rules import rules
 from syncd.cli.commands_shipments import shipments
@@ -21,8 +22,8 @@ from syncd.cli.commands_skus import skus
 from syncd.cli.commands_stock import stock
 
 COMMANDS = (
-    run, check, config, status, shops, plugins, skus, stock, rules, listings, orders, shipments, returns, holds,
-    log, alarms, why, sync, approve, demo, sim, backup,
+    run, check, config, status, shops, plugins, skus, stock, rules, policy, listings, orders, shipments, returns,
+    holds, log, alarms, why, sync, approve, demo, sim, backup,
 )  # fmt: skip
 
 

@@ -21,6 +21,8 @@ JAPANESE: Mapping[str, str] = {
     "free": "フリー在庫",
     "hold_back": "予備在庫",
     "cap": "表示上限",
+    "policy": "連動方式",
+    "share": "在庫配分",
     "opening": "開始在庫",
     "target": "反映する在庫数",
     "would_show": "反映する在庫数",

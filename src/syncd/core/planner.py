@@ -36,6 +36,7 @@ class Rule(StrEnum):
     SALE_UNTIL = "sale_until"
 
 
+CHAIN = (Rule.HOLD_BACK, Rule.SHARE, Rule.FLOOR, Rule.CAP)
 POLICIES = ("auto", "mirror", "escrow")
 
 RULE_LIMITS: Mapping[Rule, tuple[int, int]] = {

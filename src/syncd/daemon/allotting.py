@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from syncd.core.demand import weight
 from syncd.core.shares import shares, transfer
@@ -35,14 +35,31 @@ def is_ours(facts: Facts, row: ListingRow) -> bool:
     return shop is not None and row.state == ListingState.OURS and bool(row.sync) and shop.writes is Writes.ON
 
 
+def shares_of(facts: Facts, sku: int, rows: Sellers, have: StockView, now_us: int) -> dict[int, int]:
+    """Pieces of a SKU that each listing of ours should have, by listing: what is there to share, by demand."""
+    ours = [(row, pieces) for row, pieces in rows if is_ours(facts, row)]
+    return _shares(_total(facts, sku, rows, ours, have), ours, _caps(facts, ours, have, now_us), now_us)
+
+
+def _shares(total: int, ours: Sellers, caps: Mapping[int, int], now_us: int) -> dict[int, int]:
+    return shares(total, {row.id: weight(demand_of(row), now_us) * pieces for row, pieces in ours}, caps)
+
+
+def _caps(facts: Facts, ours: Sellers, have: StockView, now_us: int) -> dict[int, int]:
+    return {row.id: _cap(facts, row, have, now_us) * pieces for row, pieces in ours}
+
+
+def _total(facts: Facts, sku: int, rows: Sellers, ours: Sellers, have: StockView) -> int:
+    """Pieces that the listings of ours may show together."""
+    return have.free(sku, (facts.shops[row.shop_id] for row, _ in ours)) - _elsewhere(facts, rows)
+
+
 def _of_one(facts: Facts, sku: int, rows: Sellers, have: StockView, now_us: int) -> dict[int, int]:
     """Units that each listing may show as far as this SKU goes."""
     ours = [(row, pieces) for row, pieces in rows if is_ours(facts, row)]
-    caps = {row.id: _cap(facts, row, have, now_us) * pieces for row, pieces in ours}
-    weights = {row.id: weight(demand_of(row), now_us) * pieces for row, pieces in ours}
-    total = have.free(sku, (facts.shops[row.shop_id] for row, _ in ours)) - _elsewhere(facts, rows)
+    caps, total = _caps(facts, ours, have, now_us), _total(facts, sku, rows, ours, have)
     held = {row.id: (row.believed or 0) * pieces for row, pieces in ours}
-    move = transfer(total - _under_way(ours), shares(total, weights, caps), held)
+    move = transfer(total - _under_way(ours), _shares(total, ours, caps, now_us), held)
     return {
         row.id: min(caps[row.id], held[row.id] - move.take.get(row.id, 0) + move.give.get(row.id, 0)) // pieces
         for row, pieces in ours

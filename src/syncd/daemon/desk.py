@@ -20,6 +20,7 @@ from syncd.daemon import (
     desk_listings,
     desk_opening,
     desk_orders,
+    desk_policies,
     desk_proposals,
     desk_returns,
     desk_shipments,
@@ -31,6 +32,7 @@ from syncd.daemon.desk_answers import Done, NotFound, Refused, names, shop_facts
 from syncd.daemon.desk_holds import Given
 from syncd.daemon.desk_listings import ListingItem
 from syncd.daemon.desk_opening import Number, Opening, Reading
+from syncd.daemon.desk_policies import PolicyItem
 from syncd.daemon.desk_returns import ReturnItem, Verdict
 from syncd.daemon.desk_shipments import ShipmentItem
 from syncd.daemon.desk_skus import RuleItem, SkuItem
@@ -195,6 +197,10 @@ class Desk:
     async def set_rules(self, items: Sequence[RuleItem], who: str) -> Done:
         """Set or take away rules."""
         return await self.change(lambda conn, facts, now: desk_skus.set_rules(conn, facts, items, now, who))
+
+    async def set_policies(self, items: Sequence[PolicyItem], who: str) -> Done:
+        """Set or take away policies and sales."""
+        return await self.change(lambda conn, facts, now: desk_policies.set_policies(conn, facts, items, now, who))
 
     async def save_listings(
         self, shop: str, items: Sequence[ListingItem], who: str, *, create_skus: bool = False, preview: bool = False

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, select, update
 
 from syncd.core import ledger
-from syncd.core.planner import RULE_LIMITS, Rule
+from syncd.core.planner import CHAIN, RULE_LIMITS, Rule
 from syncd.daemon.desk_answers import Conflict, Done, Refused, audit, names, shop_facts
 from syncd.daemon.desk_stock import find_skus
 from syncd.daemon.facts import Facts
@@ -191,10 +191,11 @@ def _check_rule(item: RuleItem) -> Rule:
 
 
 def list_rules(conn: Connection, facts: Facts, shop: str | None, code: str | None) -> list[dict[str, Any]]:
-    """Rules that are set, the widest scope first; for a shop or a SKU, those that can touch it."""
+    """Rules of the chain that are set, the widest scope first; for a shop or a SKU, those that can touch it."""
     query = (
         select(rule.c.name, rule.c.shop_id, sku.c.code, rule.c.value)
         .outerjoin(sku, sku.c.id == rule.c.sku_id)
+        .where(rule.c.name.in_(CHAIN))
         .order_by(rule.c.sku_id, rule.c.shop_id, rule.c.name)
     )
     if shop is not None:

@@ -10,7 +10,9 @@ from sqlalchemy import Connection, func, select
 
 from syncd.core import ledger, planner
 from syncd.core.planner import Evidence, Need
+from syncd.daemon import guarantee
 from syncd.daemon.desk_answers import NotFound, meant, shop_facts
+from syncd.daemon.desk_policies import PolicyView, describe
 from syncd.daemon.facts import Facts, ShopFacts, shown_of
 from syncd.daemon.stock_view import StockView, load_stock, target_of
 from syncd.model import Lane, ListingState, from_us
@@ -42,6 +44,9 @@ class Why:
     watermark_us: int = 0
     open_orders: int = 0
     entries: list[dict[str, Any]] = field(default_factory=list)
+    policies: list[PolicyView] = field(default_factory=list)  # of the plain SKUs in it
+    waits_for: str = ""  # what its exposure waits for
+    conditions: list[str] = field(default_factory=list)  # of the guarantee, where a SKU of it is in escrow
 
 
 def why(
@@ -63,6 +68,10 @@ def why(
         found.sku = codes[row.sku_id]
         found.target = _explain(row, shop, have, codes, found.steps)
         found.entries = _entries(conn, row.sku_id, have, codes)
+        found.policies = [one for one in describe(conn, facts, [row.sku_id], now_us) if not one.parts]
+    found.waits_for = guarantee.waits_for(shop, row)
+    if any(one.in_escrow for one in found.policies):
+        found.conditions = guarantee.conditions(facts)
     found.open_orders = conn.execute(
         select(func.count(func.distinct(order_line.c.order_id)))
         .join(orders, orders.c.id == order_line.c.order_id)

@@ -10,7 +10,7 @@ from syncd.core.escrow import Exposure, feed_is_stale
 from syncd.core.fence import GRAIN_US, Shown
 from syncd.core.policy import Kind, Policy
 from syncd.model import ReturnReason, Returns
-from syncd.sdk.channel import Restock
+from syncd.sdk.channel import Form, Restock
 from syncd.sdk.settings import HandEdits, Writes
 from syncd.store.listings import ListingRow
 
@@ -43,6 +43,8 @@ class ShopFacts:
     takes_shipments: bool = False
     shows_shipments: bool = True
     poll_us: int = 60_000_000
+    forms: frozenset[Form] = frozenset()
+    dead_after_us: int = 0  # longest time after which a write can land no more, over its routes
 
     def returns_of(self, reason: str) -> Returns:
         """What goods that came back for this reason do to the stock."""

@@ -168,6 +168,8 @@ def facts_of(
         folds_keys=not capabilities.listing_case_sensitive,
         returns_by_reason=shop.returns_by_reason,
         takes_shipments=capabilities.takes_shipments,
+        forms=frozenset().union(*(route.forms for route in capabilities.routes)),
+        dead_after_us=int(max((route.dead_after_seconds for route in capabilities.routes), default=0.0) * 1e6),
         poll_us=int((shop.poll_seconds or capabilities.poll_seconds) * 1e6),
         shows_shipments=capabilities.shows_shipments and shop.ships == "reported",
     )

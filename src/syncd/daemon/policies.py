@@ -40,7 +40,7 @@ def decide(
     changed: dict[int, StanceRow | None] = {}
     plain = [sku for sku in skus if sku not in have.parts]
     for sku, rows in sellers_of(have, pairs, plain).items():
-        wanted = _with_bundles(have, rows, sku, facts.policy)
+        wanted = with_bundles(have, rows, sku, facts.policy)
         before = have.stances.get(sku)
         if before is None and _is_calm(facts, rows, wanted):
             continue
@@ -54,7 +54,7 @@ def decide(
     stances.save_stances(conn, changed)
 
 
-def _with_bundles(have: StockView, rows: Sellers, sku: int, usual: Policy) -> Policy:
+def with_bundles(have: StockView, rows: Sellers, sku: int, usual: Policy) -> Policy:
     """A bundle set to escrow puts its parts there, too: it can be no safer than they are."""
     own = policy_of(have.rules, sku, usual)
     if own.kind is Kind.ESCROW or not have.rules:

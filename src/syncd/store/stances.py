@@ -69,6 +69,11 @@ def due_stances(conn: Connection, now_us: int, most: int = 500) -> list[int]:
     return [row[0] for row in conn.execute(query.order_by(stance.c.sku_id).limit(most))]
 
 
+def in_escrow(conn: Connection) -> list[int]:
+    """Every SKU in escrow."""
+    return [row[0] for row in conn.execute(select(stance.c.sku_id).where(stance.c.mode == "escrow"))]
+
+
 def watched_listings(conn: Connection, shop_id: int, after_id: int, most: int) -> list[tuple[int, str]]:
     """Listings (id, key) of a shop whose SKU is watched, in the order of their ids."""
     query = (

@@ -7,12 +7,16 @@ from typing import Any
 from fastapi import APIRouter
 
 from syncd.daemon.desk_listings import ListingItem
+from syncd.daemon.desk_policies import PolicyView
 from syncd.daemon.desk_why import Why
+from syncd.daemon.facts import exposure_of
 from syncd.model import Lane, ListingState
 from syncd.store import reports
+from syncd.store.listings import ListingRow
 from syncd.store.reports import NEWEST, PAGE
 from syncd.web.asking import After, Asked, Limit, Who
 from syncd.web.models import Answer, Changes, CloseIn, FetchIn, ListingsIn, OptionsIn, Page, Proposals, RebookIn
+from syncd.web.policy_routes import view
 from syncd.web.shapes import changes, iso, page, public
 
 router = APIRouter(tags=["listings"])
@@ -98,7 +102,16 @@ def _why(shop: str, found: Why) -> dict[str, Any]:
         "fence": found.holds,
         "open_orders": found.open_orders,
         "entries": [public(one) for one in found.entries],
+        "policies": [_policy(one, row) for one in found.policies],
+        "exposure": {"bound": row.exposure, "standing": exposure_of(row).standing, "waits_for": found.waits_for},
+        "conditions": found.conditions,
     }
+
+
+def _policy(one: PolicyView, row: ListingRow) -> dict[str, Any]:
+    """How a SKU of the listing is shown, with the listing's share of it in pieces."""
+    share = next((each.share for each in one.listings if each.row.id == row.id), None)
+    return view(one, listings=False) | {"share": share}
 
 
 @router.get("/orders")

@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
 
 from syncd.core.matching import Match
-from syncd.core.planner import Rule
 from syncd.daemon.desk_holds import Given
 from syncd.model import ListingState, to_us
 from syncd.sdk.channel import Carrier
@@ -133,7 +132,9 @@ class StockOpen(Body):
 
 
 class RuleIn(Body):
-    rule: Rule
+    """A step of the chain; policies have routes of their own."""
+
+    rule: Literal["hold_back", "share", "floor", "cap"]
     shop: str | None = None
     sku: str | None = None
     value: StrictInt | None
@@ -141,6 +142,40 @@ class RuleIn(Body):
 
 class RulesIn(Body):
     items: list[RuleIn] = Field(min_length=1, max_length=MOST_ITEMS)
+
+
+class PolicyIn(Body):
+    """No SKU: for all. What is left out stays as it is; null (of a policy also "none") takes it away."""
+
+    sku: Code | None = None
+    policy: str | None = Field(None, min_length=1, max_length=64)
+    sale_from: AwareDatetime | None = None
+    sale_until: AwareDatetime | None = None
+
+    @property
+    def word(self) -> str:
+        """The policy to set, "none" to take it away, "" to leave it."""
+        given = self.policy or "none"
+        return given if "policy" in self.model_fields_set else ""
+
+    @property
+    def sale(self) -> tuple[int | None, int | None] | None:
+        """Start and end in microseconds; None where nothing is said."""
+        if not self.model_fields_set & {"sale_from", "sale_until"}:
+            return None
+        begins, ends = self.sale_from, self.sale_until
+        return None if begins is None else to_us(begins), None if ends is None else to_us(ends)
+
+
+class PoliciesIn(Body):
+    items: list[PolicyIn] = Field(min_length=1, max_length=MOST_ITEMS)
+
+
+class Policies(Page):
+    """How SKUs are shown; what holds where nothing is said; under which conditions escrow never oversells."""
+
+    usual: dict[str, Any]
+    conditions: list[str]
 
 
 class ListingIn(Body):

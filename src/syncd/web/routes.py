@@ -9,7 +9,16 @@ from fastapi.responses import JSONResponse, Response
 from fastapi.security import HTTPBearer
 from starlette.types import ASGIApp
 
-from syncd.web import hold_routes, listing_routes, return_routes, shipment_routes, shop_routes, state, stock_routes
+from syncd.web import (
+    hold_routes,
+    listing_routes,
+    policy_routes,
+    return_routes,
+    shipment_routes,
+    shop_routes,
+    state,
+    stock_routes,
+)
 from syncd.web.asking import Asked
 from syncd.web.context import WebContext
 from syncd.web.errors import add_handlers
@@ -48,6 +57,7 @@ def build_app(context: WebContext) -> ASGIApp:
     for routes in (
         shop_routes.router,
         stock_routes.router,
+        policy_routes.router,
         listing_routes.router,
         shipment_routes.router,
         return_routes.router,
