@@ -252,4 +252,5 @@ def _proof(have: Exposure, number: int, from_us: int, until_us: int, back: int, 
 
 
 def _at_least(have: Exposure, number: int) -> Exposure:
-    return have if have.bound is None or have.bound >= number else replace(have, bound=number)
+    """A negative bound stays so until the barrier: beside what the page shows, sales may be unread (R5)."""
+    return replace(have, bound=number) if have.bound is not None and 0 <= have.bound < number else have

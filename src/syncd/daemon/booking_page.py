@@ -32,6 +32,7 @@ class Booking:
     new_orders: list[int] = field(default_factory=list)
     placed_us: list[int] = field(default_factory=list)
     unbooked: set[str] = field(default_factory=set)
+    negative: int = 0  # listings that have now sold more than they were given
     late: int = 0  # new orders that were placed before the time up to which all were held to be known
     refreshed: Refreshed = field(default_factory=Refreshed)
 
@@ -119,7 +120,7 @@ def write_page(conn: Connection, facts: Facts, page: Page, answered_us: int) -> 
     shipments.follow_lines(conn, page.renamed)
     order_rows.add_entries(conn, page.entries)
     stock.add_to_balances(conn, [(sku, location, d[0], d[1], d[2], d[3]) for (sku, location), d in page.deltas.items()])
-    own = apply_moves(conn, facts, page.shop, page.moves, page.now_us)
+    own, page.result.negative = apply_moves(conn, facts, page.shop, page.moves, page.now_us)
     for key in page.result.unbooked:
         raise_alarm(conn, UNBOOKED, page.shop.id, key, f"{page.shop.name}: no SKU for listing {key}", page.now_us)
     touched = {sku for sku, _ in page.deltas}

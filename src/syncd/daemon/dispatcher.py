@@ -305,15 +305,22 @@ class Dispatcher:
             lane = Lane(agenda.lanes.get(listing_id, Lane.BATCH))
             seconds = (ended_us - agenda.since_us.get(listing_id, began_us)) / 1e6
             if lane in (Lane.STOCKOUT, Lane.LOW):
-                lags = self.hub.facts.lags_of(self.shop.id)
-                lags.queue.add(max(0.0, (began_us - agenda.since_us.get(listing_id, began_us)) / 1e6))
-                lags.apply.add((ended_us - began_us) / 1e6)
+                self._note_lags(began_us - agenda.since_us.get(listing_id, began_us), ended_us - began_us)
             if lane is Lane.STOCKOUT:
                 metrics.stockout_seconds.labels(name).observe(max(0.0, seconds))
             metrics.push_seconds.labels(name, lane.name.lower()).observe(max(0.0, seconds))
         metrics.last_success.labels(name, "write").set(ended_us / 1e6)
         if any(isinstance(row, Rejected) for row in report.rows):
             log.info("rows_refused", shop=name, rows=done.outcomes.get("rejected", 0))
+
+    def _note_lags(self, queued_us: int, applied_us: int) -> None:
+        """Of a change that cannot wait: how long it waited for its call, and how long the call took."""
+        lags, metrics, name = self.hub.facts.lags_of(self.shop.id), self.hub.metrics, self.shop.name
+        queued, applied = max(0.0, queued_us / 1e6), max(0.0, applied_us / 1e6)
+        lags.queue.add(queued)
+        lags.apply.add(applied)
+        metrics.push_queue_seconds.labels(name).observe(queued)
+        metrics.push_apply_seconds.labels(name).observe(applied)
 
     # -- results that come later ---------------------------------------------------------------------------
 

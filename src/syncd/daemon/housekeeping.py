@@ -13,15 +13,19 @@ import structlog
 from sqlalchemy import Connection
 
 from syncd.config import Settings
+from syncd.daemon import measured
 from syncd.daemon.booking import book_overdue
+from syncd.daemon.desk_policies import count_unguaranteed
 from syncd.daemon.desk_returns import inspects, waiting_units
 from syncd.daemon.holds import tell_of_waiting
 from syncd.daemon.hub import Hub, Shop, Status
+from syncd.daemon.moves import NEGATIVE
 from syncd.daemon.supervisor import Runner
 from syncd.daemon.targets import refresh_due
 from syncd.model import Lane, ShipmentState, from_us, to_us
 from syncd.store import cleaning, counts, outbox, returned, shipments, shops
 from syncd.store.engine import Priority
+from syncd.store.listings import alarmed_no_longer
 from syncd.telemetry.metrics import SHIPMENT_STATES
 
 log = structlog.get_logger()
@@ -38,7 +42,7 @@ ALARM_KINDS = (
     "orders_failing", "write_failing", "reconcile_failing", "sign_in_required", "shop_down", "orders_silent",
     "writes_silent", "stockout_late", "push_late", "doubt_old", "watermark_stands", "key_expires", "oversold",
     "late_orders", "listing_problem", "shipments_failing", "shipment_refused", "shipment_late",
-    "shop_file_misnamed", "webhooks_missing", "hold_waits",
+    "shop_file_misnamed", "webhooks_missing", "hold_waits", NEGATIVE,
 )  # fmt: skip
 
 
@@ -79,6 +83,7 @@ class Housekeeping:
             await self._hourly(now_us)
             self.next_hour_us = now_us + HOUR_US
         self.hub.wake_writers(await self.hub.store.tx(lambda conn: refresh_due(conn, self.hub.facts, now_us)))
+        await self._watch_escrow(now_us)
         self._full_sync(now_us)
         return now_us + int(EVERY_SECONDS * 1e6)
 
@@ -102,6 +107,16 @@ class Housekeeping:
         self.hub.set_backs += 1
         for shop in self.hub.shops.values():
             shop.wake_all()
+
+    async def _watch_escrow(self, now_us: int) -> None:
+        """Count what is in escrow and can be oversold all the same; end the alarms of bounds that hold again."""
+        hub = self.hub
+        escrowed, broken = await hub.store.read(lambda conn: count_unguaranteed(conn, hub.facts, now_us))
+        hub.metrics.escrow_skus.set(escrowed)
+        hub.metrics.escrow_unguaranteed_skus.set(broken)
+        over = await hub.store.read(partial(alarmed_no_longer, kind=NEGATIVE))
+        if over:
+            await hub.store.tx(lambda conn: [shops.clear_alarm(conn, NEGATIVE, *one, now_us) for one in over])
 
     def _oversold(self, conn: Connection, skus: int) -> None:
         if skus:
@@ -134,6 +149,8 @@ class Housekeeping:
                 metrics.held_listings.labels(each["shop"]).set(each["held"])
                 metrics.unbooked_lines.labels(each["shop"]).set(each["unbooked_lines"])
                 metrics.intents_open.labels(each["shop"]).set(each["open_intents"])
+                metrics.exposure_unknown.labels(each["shop"]).set(each["unknown_exposures"])
+                metrics.exposure_limbo.labels(each["shop"]).set(each["limbo_exposures"])
         for kind in ALARM_KINDS:
             metrics.alarms.labels(kind).set(status["alarms"].get(kind, 0))
         metrics.oversold_skus.set(status["oversold_skus"])
@@ -266,6 +283,7 @@ class Housekeeping:
 
     async def _hourly(self, now_us: int) -> None:
         store = self.hub.store
+        await self.keep_measured()
         await store.tx(lambda conn: outbox.forget_done(conn, now_us - KEPT_INTENTS_US), priority=Priority.BACKGROUND)
         days = self.settings.retention.orders_days
         await store.tx(
@@ -275,6 +293,11 @@ class Housekeeping:
             await store.tx(partial(tell_of_waiting, shop=shop.facts, now_us=now_us), priority=Priority.BACKGROUND)
             if shop.facts.ships.startswith("after "):
                 await self._ship_overdue(shop, now_us)
+
+    async def keep_measured(self) -> None:
+        """Keep what was measured of the shops; also called at a stop."""
+        lags = dict(self.hub.facts.lags)
+        await self.hub.store.tx(lambda conn: measured.keep(conn, lags), priority=Priority.BACKGROUND)
 
     async def _ship_overdue(self, shop: Shop, now_us: int) -> None:
         days = int(shop.facts.ships.removeprefix("after "))

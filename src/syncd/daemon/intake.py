@@ -122,11 +122,14 @@ class Intake:
 
     def _note_lags(self, placed: Sequence[int], before_us: int, answered_us: int) -> None:
         """Of each new order: how long it was hidden for certain, and how long it may have waited for this read."""
-        lags = self.hub.facts.lags_of(self.shop.id)
+        lags, metrics, name = self.hub.facts.lags_of(self.shop.id), self.hub.metrics, self.shop.name
         for placed_us in placed:
             hidden_us = max(0, before_us - placed_us)
+            waited = (answered_us - placed_us - hidden_us) / 1e6
             lags.visibility.add(hidden_us / 1e6)
-            lags.poll.add((answered_us - placed_us - hidden_us) / 1e6)
+            lags.poll.add(waited)
+            metrics.order_visibility_seconds.labels(name).observe(hidden_us / 1e6)
+            metrics.order_poll_seconds.labels(name).observe(max(0.0, waited))
 
     def _measure(self, page: OrderPage, booked: Booking, found: Found) -> None:
         metrics, name, now_us = self.hub.metrics, self.shop.name, self.hub.clock.now_us()
@@ -134,6 +137,7 @@ class Intake:
             metrics.order_states.labels(name, outcome).inc(count)
         metrics.orders_ingested.labels(name).inc(len(booked.new_orders))
         metrics.late_orders.labels(name).inc(booked.late)
+        metrics.negative_exposure.labels(name).inc(booked.negative)
         for placed_us in booked.placed_us:
             metrics.order_ingest_seconds.labels(name).observe(max(0.0, (now_us - placed_us) / 1e6))
         metrics.last_success.labels(name, "orders").set(now_us / 1e6)

@@ -176,4 +176,6 @@ class Daemon:
         while self.hub.clock.now_us() < until_us and any(one.shop is not None for one in self.runners.values()):
             await self.hub.clock.sleep(STOP_LOOK_SECONDS)
         await self.sign_ins.aclose()
+        with suppress(StoreFull, StoreBusy):  # only samples are lost
+            await self.housekeeping.keep_measured()
         log.info("daemon_stopped", open=[r.name for r in self.runners.values() if r.shop is not None])

@@ -25,6 +25,9 @@ from syncd.store import listings as listing_rows
 from syncd.store import outbox
 from syncd.store.listings import ListingRow
 from syncd.store.orders import LineRow
+from syncd.store.shops import raise_alarm
+
+NEGATIVE = "exposure_negative"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +95,16 @@ def put_back(shop: ShopFacts, line: LineRow, told: int | None) -> tuple[int, boo
 
 def apply_moves(
     conn: Connection, facts: Facts, shop: ShopFacts, moves: Sequence[Move], now_us: int
-) -> list[ListingRow]:
-    """Move the beliefs of the listings that own orders touched, and tell open absolute writes of them."""
+) -> tuple[list[ListingRow], int]:
+    """Move the beliefs of the listings that own orders touched, and tell open absolute writes of them.
+
+    Returns these listings, and of how many the exposure became negative.
+    """
     if not moves:
-        return []
+        return [], 0
     ids = sorted({move.listing_id for move in moves})
     rows = listing_rows.listings_by_id(conn, ids)
+    before = {row.id for row in rows.values() if row.exposure is not None and row.exposure < 0}
     calls: dict[int, list[tuple[outbox.IntentRow, int]]] = {}
     for one in outbox.live_rows_of(conn, ids):
         calls.setdefault(one[0].listing_id, []).append(one)
@@ -121,5 +128,19 @@ def apply_moves(
             outbox.note_meanwhile(
                 conn, call.intent_id, call.position, old=old, new=move.sold - old, restocked=max(0, move.back)
             )
+    negative = [row for row in rows.values() if row.exposure is not None and row.exposure < 0 and row.id not in before]
+    for row in negative:
+        _tell_negative(conn, shop, row, now_us)
     listing_rows.save_shown(conn, list(rows.values()))
-    return list(rows.values())
+    return list(rows.values()), len(negative)
+
+
+def _tell_negative(conn: Connection, shop: ShopFacts, row: ListingRow, now_us: int) -> None:
+    """R5: somebody else raised it, or the shop sold what it did not have. Read it back; in escrow nothing of its SKU
+    is raised anywhere until a number is proven. Housekeeping ends the alarm."""
+    row.verify = 1
+    text = (
+        f"{shop.name} {row.key} sold {-(row.exposure or 0)} more than it was given: somebody raised it there, it sells"
+        f" what it does not show, or an order showed up late. It is read back; see: syncd why {shop.name} {row.key}"
+    )
+    raise_alarm(conn, NEGATIVE, shop.id, row.key, text, now_us)

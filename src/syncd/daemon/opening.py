@@ -14,6 +14,7 @@ from syncd.daemon.facts import ShopFacts
 from syncd.daemon.grants import KeptGrants, ShopGrants
 from syncd.daemon.hub import Hub, Shop
 from syncd.daemon.limits import Budgets, ShopLimiter
+from syncd.daemon.measured import kept
 from syncd.daemon.plugins import Plugins
 from syncd.daemon.running import PluginFault, Running
 from syncd.sdk.channel import Budget, Capabilities, Channel, Quantity, ShopContext, WriteRoute
@@ -65,6 +66,8 @@ async def open_shop(hub: Hub, config: ShopConfig, how: OpenChannel) -> Shop:
         return row, tuple(known[name] for name in shop.locations)
 
     row, locations = await hub.store.tx(row_and_locations)
+    if row.id not in hub.facts.lags:
+        hub.facts.lags[row.id] = await hub.store.tx(lambda conn: kept(conn, row.id))
     shop_id = row.id
 
     async def open_orders() -> Sequence[str]:

@@ -5,17 +5,18 @@ Everything here happens in the transaction that makes the call durable: what is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
 from syncd.core import guard
 from syncd.core.escrow import Holding, cost_of, rights_left
-from syncd.core.planner import Need, Plan
+from syncd.core.planner import Evidence, Need, Plan
 from syncd.daemon.allotting import is_ours
-from syncd.daemon.facts import Facts, ShopFacts, shown_of
+from syncd.daemon.facts import Facts, ShopFacts, exposure_of, shown_of
 from syncd.daemon.stock_view import load_stock, sellers_of
+from syncd.sdk.capabilities import Form
 from syncd.store import listings as listing_rows
 from syncd.store import stock
 from syncd.store.listings import ListingRow
@@ -50,6 +51,15 @@ class Rights:
             for sku, pieces in self.pieces[row.id].items() if cost else ():
                 self.left[sku] = (self.left[sku] or 0) - cost * pieces
         return fitted
+
+    def must_drain(self, row: ListingRow, forms: Collection[Form], seen: Evidence) -> bool:
+        """Whether only a write of 0 can tell what a listing may sell (R11): nothing is known, and nothing can be read.
+
+        Once a write: what was taken waits for its barrier, and a lost one for its time.
+        """
+        lost = bool(row.calls) or row.proven is not None or (row.lost_us is not None and row.lost_us > seen.now_us)
+        blind = not seen.reads_stock and seen.reads_orders and Form.ABSOLUTE in forms
+        return self.covers(row) and blind and not lost and not exposure_of(row).is_known
 
     def has_none(self, row: ListingRow) -> bool:
         """Whether a raise of this listing need not even be read for: nothing of its SKU is left."""

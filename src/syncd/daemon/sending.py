@@ -100,6 +100,8 @@ def plan_again(conn: Connection, facts: Facts, agenda: Agenda, now_us: int, key:
 
 def _within_rights(rights: Rights, row: ListingRow, forms: Collection[Form], seen: Evidence) -> Plan | Need:
     """The write of one row, by the fence and then by the guard (R1); what cannot be given is not read for either."""
+    if rights.must_drain(row, forms, seen):
+        return Plan(StockWrite(row.key, Form.ABSOLUTE, 0))
     if rights.has_none(row):
         return Need.RIGHTS
     plan = planner.plan_write(row.key, row.target or 0, shown_of(row), forms, seen)

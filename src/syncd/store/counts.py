@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, FromClause, TextClause, func, literal_column, select
+from sqlalchemy import ColumnElement, Connection, FromClause, Select, TextClause, func, literal_column, select, text
 
 from syncd.model import ListingState
 from syncd.store.reports import DONE, NOTHING, ONE, Report, doubtful, oversold, rows_of, wrong
@@ -44,7 +44,7 @@ def oversold_pieces(conn: Connection) -> int:
 
 
 def shop_counts(conn: Connection) -> Report:
-    """Per shop: doubts, held listings, lines without a SKU, calls under way."""
+    """Per shop: doubts, held listings, lines without a SKU, exposures not known or in limbo, calls under way."""
     live: ColumnElement[bool] = literal_column("state <> 'done'")
     counted = (
         ("doubts", select(listing.c.shop_id, func.count()).where(doubtful).group_by(listing.c.shop_id)),
@@ -60,6 +60,8 @@ def shop_counts(conn: Connection) -> Report:
             .where(order_line.c.pieces == NOTHING)
             .group_by(orders.c.shop_id),
         ),
+        ("unknown_exposures", _exposed(listing.c.exposure.is_(None))),
+        ("limbo_exposures", _exposed(listing.c.lost_us.is_not(None))),
         ("open_intents", select(intent.c.shop_id, func.count()).where(live).group_by(intent.c.shop_id)),
     )
     rows = {
@@ -70,6 +72,13 @@ def shop_counts(conn: Connection) -> Report:
         for shop_id, count in conn.execute(query):
             rows[shop_id][name] = count
     return list(rows.values())
+
+
+def _exposed(condition: ColumnElement[bool]) -> Select[int, int]:
+    """Listings of ours of which this holds, by shop; by the partial index's own words."""
+    marked = text("(listing.lost_us IS NOT NULL OR listing.exposure IS NULL)")
+    ours = (listing.c.state == ListingState.OURS) & listing.c.sku_id.is_not(None)
+    return select(listing.c.shop_id, func.count()).where(marked, condition, ours).group_by(listing.c.shop_id)
 
 
 def outbox_counts(conn: Connection) -> Report:

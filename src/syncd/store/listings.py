@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 from syncd.store.fast import Prepared
 from syncd.store.orders import chunks
-from syncd.store.schema import listing, outbox, sku
+from syncd.store.schema import alarm, listing, outbox, sku
 
 
 @dataclass(slots=True)
@@ -288,6 +288,15 @@ def to_settle(conn: Connection, shop_id: int, until_us: int, most: int) -> list[
     to which all orders are known.
     """
     return [ListingRow(*row) for row in _to_settle.all(conn, (shop_id, until_us, most))]
+
+
+def alarmed_no_longer(conn: Connection, kind: str) -> list[tuple[int, str]]:
+    """(shop, listing's key) of open alarms of a kind about a negative exposure that is none any more."""
+    negative = select(listing.c.id).where(
+        listing.c.shop_id == alarm.c.shop_id, listing.c.key == alarm.c.subject, listing.c.exposure < 0
+    )
+    query = select(alarm.c.shop_id, alarm.c.subject).where(alarm.c.kind == kind, alarm.c.cleared_us.is_(None))
+    return [(row[0], row[1]) for row in conn.execute(query.where(~negative.exists()))]
 
 
 def next_doubt_us(conn: Connection, shop_id: int) -> int | None:

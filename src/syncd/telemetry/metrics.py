@@ -115,6 +115,9 @@ class Metrics:
         self.push_items = counter("syncd_push_items_total", "Listings written, by answer.", "shop", "outcome")
         self.shipments = counter("syncd_shipments_total", "Shipments told, by answer.", "shop", "outcome")
         self.webhooks = counter("syncd_webhooks_total", "Pushes from shops.", "shop", "outcome")
+        self.negative_exposure = counter(
+            "syncd_negative_exposure_total", "Listings found to have sold more than they were given.", "shop"
+        )
         self.late_orders = counter("syncd_late_orders_total", "Orders found after the watermark passed them.", "shop")
         self.drift_units = counter("syncd_drift_units_total", "Units by which shops differed from believed.", "shop")
         self.drift_listings = counter(
@@ -137,6 +140,18 @@ class Metrics:
         )
         self.order_ingest_seconds = histogram(
             "syncd_order_ingest_seconds", "From placed (or first visible) to booked.", INGEST_BUCKETS, "shop"
+        )
+        self.order_visibility_seconds = histogram(
+            "syncd_order_visibility_seconds", "From accepted to readable at the shop, at least.", INGEST_BUCKETS, "shop"
+        )
+        self.order_poll_seconds = histogram(
+            "syncd_order_poll_seconds", "From readable at the shop to read, at most.", INGEST_BUCKETS, "shop"
+        )
+        self.push_queue_seconds = histogram(
+            "syncd_push_queue_seconds", "From a change that cannot wait to its call.", STOCKOUT_BUCKETS, "shop"
+        )
+        self.push_apply_seconds = histogram(
+            "syncd_push_apply_seconds", "From that call to its acceptance.", STOCKOUT_BUCKETS, "shop"
         )
         self.commit_seconds = histogram("syncd_commit_seconds", "Time of one commit of the store.", COMMIT_BUCKETS)
         self.event_loop_lag_seconds = histogram(
@@ -161,6 +176,12 @@ class Metrics:
             "syncd_order_watermark_timestamp_seconds", "Orders are read up to here; 0: never read.", "shop"
         )
         self.doubts = gauge("syncd_doubts", "Listings whose last write is in doubt.", "shop")
+        self.exposure_unknown = gauge(
+            "syncd_exposure_unknown_listings", "Listings of ours of which nobody knows what they can sell.", "shop"
+        )
+        self.exposure_limbo = gauge(
+            "syncd_exposure_limbo_listings", "Listings with a lost write that is not proven yet.", "shop"
+        )
         self.intents_open = gauge("syncd_intents_open", "Calls made and not settled.", "shop")
         self.credential_expiry_timestamp = gauge(
             "syncd_credential_expiry_timestamp_seconds", "When the shop's key dies; NaN: not known.", "shop"
@@ -179,6 +200,10 @@ class Metrics:
         gauge = self._gauge
         self.oversold_skus = gauge("syncd_oversold_skus", "SKUs whose free stock is below zero.")
         self.oversold_pieces = gauge("syncd_oversold_pieces", "Pieces missing over all oversold SKUs.")
+        self.escrow_skus = gauge("syncd_escrow_skus", "SKUs in escrow.")
+        self.escrow_unguaranteed_skus = gauge(
+            "syncd_escrow_unguaranteed_skus", "SKUs in escrow that can be oversold now all the same."
+        )
         self.alarms = gauge("syncd_alarms", "Open alarms.", "kind")
         self.wal_bytes = gauge("syncd_wal_bytes", "Size of the store's write-ahead log.")
         self.disk_free_bytes = gauge("syncd_disk_free_bytes", "Free space where the store lies.")
