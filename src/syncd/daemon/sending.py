@@ -254,10 +254,8 @@ def _accepted(
     form, shown = Form(row.form), shown_of(listing)
     put_exposure(listing, _exposed(exposure_of(listing), row, outcome, began_us, ended_us))
     if form is Form.ABSOLUTE and row.quantity == 0:
-        live = outbox.live_rows_of(conn, [listing.id])
-        overtaken = any(other.intent_id != row.intent_id for other, _ in live)
         # A doubt that was dead before this call began can land no more: then this 0 is the last word.
-        if overtaken or (shown.doubt_us is not None and shown.doubt_us > began_us):
+        if _overtook(conn, listing, row, began_us) or (shown.doubt_us is not None and shown.doubt_us > began_us):
             # which write lands last is unknown: written again after the dead time
             until = max(shown.doubt_us or 0, ended_us + OVERTAKEN_US)
             put_shown(listing, fence.doubted(shown, 0, until))
@@ -277,6 +275,17 @@ def _accepted(
     else:  # clamped or silent: only what was really taken counts, so the listing is read back
         shown = replace(fence.wrote_change(shown, max(0, row.delta)), verify=True)
     put_shown(listing, shown)
+
+
+def _overtook(conn: Connection, listing: ListingRow, row: IntentRow, began_us: int) -> bool:
+    """Whether a write to 0 left while another write was on its way, also where both results come at once.
+
+    A lost write that can still land has a doubt of its own, unless it was a 0, too: then either may land last.
+    """
+    if any(other.intent_id != row.intent_id for other, _ in outbox.live_rows_of(conn, [listing.id])):
+        return True
+    lost = listing.lost_us is not None and listing.lost_us > began_us
+    return not row.alone and not lost
 
 
 def _exposed(have: Exposure, row: IntentRow, outcome: Accepted, began_us: int, ended_us: int) -> Exposure:
