@@ -253,14 +253,15 @@ def _accepted(
 ) -> None:
     form, shown = Form(row.form), shown_of(listing)
     put_exposure(listing, _exposed(exposure_of(listing), row, outcome, began_us, ended_us))
-    if form is Form.ABSOLUTE and row.quantity == 0:
-        # A doubt that was dead before this call began can land no more: then this 0 is the last word.
-        if _overtook(conn, listing, row, began_us) or (shown.doubt_us is not None and shown.doubt_us > began_us):
-            # which write lands last is unknown: written again after the dead time
-            until = max(shown.doubt_us or 0, ended_us + OVERTAKEN_US)
-            put_shown(listing, fence.doubted(shown, 0, until))
-            outbox.put_off(conn, [(until, listing.id)])
-            return
+    # A doubt that was dead before this call began can land no more: then this 0 is the last word.
+    doubtful = shown.doubt_us is not None and shown.doubt_us > began_us
+    zero = form is Form.ABSOLUTE and row.quantity == 0
+    if zero and (doubtful or _overtook(conn, listing, row, began_us)):
+        # which write lands last is unknown: written again after the dead time
+        until = max(shown.doubt_us or 0, ended_us + OVERTAKEN_US)
+        put_shown(listing, fence.doubted(shown, 0, until))
+        outbox.put_off(conn, [(until, listing.id)])
+        return
     if form is Form.ABSOLUTE:
         shown = fence.wrote_number(
             shown, row.quantity, unread=row.unread, sold_old=row.sold_old, sold_new=row.sold_new,
