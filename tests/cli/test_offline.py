@@ -143,7 +143,7 @@ def test_a_shop_whose_file_was_taken_away_is_told_as_removed_and_one_at_rest_as_
     folder.mkdir()
     key = syncd.config.parent / "key"
     key.touch(mode=0o600)
-    key.write_text("secret", encoding="utf-8")
+    key.write_text("offline-canary-0001", encoding="utf-8")
     own = f'[shopify]\nshop = "x.myshopify.com"\nlocation = "1"\naccess_token = {{ file = "{key}" }}\n'
     text = f'channel = "shopify"\n{own}'
     for name in ("kyoto", "osaka"):

@@ -329,11 +329,11 @@ async def test_a_plugin_whose_constructor_raises_is_set_aside_and_tried_again() 
 
 @virtual
 async def test_settings_that_contradict_each_other_wait_for_a_person() -> None:
-    Unbuildable.failure = ValueError("a secret and no key")
+    Unbuildable.failure = ValueError("one setting without the other")
     trial_of: dict[str, Any] = {"shops": {"b": {"channel": "odd"}}, "channels": {"odd": Unbuildable}}
     async with Trial.of(MALLS, {"S1": 5}, **trial_of) as trial:
         assert statuses(trial) == {"a": "running", "b": "config_error", "c": "running"}
-        assert "a secret and no key" in runner(trial, "b").text
+        assert "one setting without the other" in runner(trial, "b").text
 
 
 @virtual

@@ -242,9 +242,15 @@ async def test_the_status_counts_everything(filled: Store) -> None:
         "oversold_pieces": 7,
         "alarms": {"silence": 1},
         "per_shop": [
-            {"shop": "cart", "doubts": 1, "oldest_doubt_us": 50, "held": 1, "unbooked_lines": 0, "open_intents": 0},
-            {"shop": "mall", "doubts": 0, "oldest_doubt_us": 0, "held": 0, "unbooked_lines": 1, "open_intents": 1},
-        ],
+            {
+                "shop": "cart", "doubts": 1, "oldest_doubt_us": 50, "held": 1, "unbooked_lines": 0, "open_intents": 0,
+                "unknown_exposures": 2, "limbo_exposures": 0,
+            },
+            {
+                "shop": "mall", "doubts": 0, "oldest_doubt_us": 0, "held": 0, "unbooked_lines": 1, "open_intents": 1,
+                "unknown_exposures": 2, "limbo_exposures": 0,
+            },
+        ],  # fmt: skip
         "listings": [{"shop": "cart", **zero, "ours": 2, "gone": 1}, {"shop": "mall", **zero, "ours": 2}],
         "wrong_listings": 3,
         "held_listings": 1,

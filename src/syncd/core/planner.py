@@ -80,15 +80,9 @@ def silent(name: str, number: int, setting: str) -> None:
     """Explain nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Away:
-    """Pieces of a SKU that its policy takes off: a reserve, and what pages show to be sold and unread elsewhere."""
-
-    reserve: int = 0
-    unread: int = 0
-
-
-NOTHING_AWAY = Away()
+def none_kept(_sku: int) -> int:
+    """No policy keeps anything back."""
+    return 0
 
 
 def sellable(
@@ -98,9 +92,9 @@ def sellable(
     parts: Mapping[int, Mapping[int, int]],
     rules: RuleTable,
     explain: Explain = silent,
-    away: Callable[[int], Away] = lambda _sku: NOTHING_AWAY,
+    reserve_of: Callable[[int], int] = none_kept,
 ) -> int:
-    """Steps 1-4: sellable pieces of a SKU. May be negative. `away`: what its policy takes off beside the hold-back.
+    """Steps 1-4: sellable pieces of a SKU. May be negative. `reserve_of`: what its policy keeps back, too.
 
     A bundle's own hold-back counts only where it is set for that very SKU; the wider scopes have already
     been taken off its parts.
@@ -113,15 +107,13 @@ def sellable(
         kept = rule_of(rules, Rule.HOLD_BACK, shop, sku) or 0
         if kept:
             explain("hold-back", balance.free - kept, f"− {kept}")
-        more, number = away(sku), balance.free - kept
-        if more.reserve:
-            number -= more.reserve
-            explain("reserve", number, f"− {more.reserve} by policy, for sales not yet read")
-        if more.unread:
-            number -= more.unread
-            explain("unread sales", number, f"− {more.unread} missing on pages of other listings")
-        return number
-    number = min(sellable(part, shop, balance_of, parts, rules, silent, away) // each for part, each in inside.items())
+        reserve = reserve_of(sku)
+        if reserve:
+            explain("reserve", balance.free - kept - reserve, f"− {reserve} by policy, for sales not yet read")
+        return balance.free - kept - reserve
+    number = min(
+        sellable(part, shop, balance_of, parts, rules, silent, reserve_of) // each for part, each in inside.items()
+    )
     explain("bundle", number, f"least of {len(inside)} parts")
     own = rules.get((Rule.HOLD_BACK, shop, sku), rules.get((Rule.HOLD_BACK, 0, sku), 0))
     if own:

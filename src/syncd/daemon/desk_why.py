@@ -109,16 +109,13 @@ def _explain(
 
     def parts_of(sku: int, depth: int) -> None:
         for part, each in have.parts.get(sku, {}).items():
-            pieces = planner.sellable(part, shop.id, balance_of, have.parts, have.rules, planner.silent, away)
+            pieces = planner.sellable(part, shop.id, balance_of, have.parts, have.rules, planner.silent, have.reserve)
             say(depth)(f"part {codes[part]}", pieces // each, f"{pieces} ÷ {each}")
             parts_of(part, depth + 1)
-            planner.sellable(part, shop.id, balance_of, have.parts, have.rules, say(depth + 1), away)
+            planner.sellable(part, shop.id, balance_of, have.parts, have.rules, say(depth + 1), have.reserve)
 
     def balance_of(sku: int) -> Any:
         return have.balance(sku, shop.location_ids)
-
-    def away(sku: int) -> planner.Away:
-        return have.away(sku, row)
 
     if row.sku_id is not None and row.state == ListingState.OURS:
         parts_of(row.sku_id, 1)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection
 
 from syncd.core import ledger, planner
-from syncd.core.planner import Away, Rule, rule_of
+from syncd.core.planner import Rule, rule_of
 from syncd.daemon.facts import ShopFacts
 from syncd.model import Balance, ListingState
 from syncd.store import stances, stock
@@ -20,13 +20,12 @@ ESCROW = "escrow"
 
 @dataclass(slots=True)
 class StockView:
-    """Balances, parts, rules and stances. `unread`: pieces that watched pages show to be sold and not booked."""
+    """Balances, parts, rules and stances."""
 
     parts: dict[int, dict[int, int]]
     balances: dict[int, dict[int, stock.BalanceRow]]
     rules: dict[tuple[str, int, int], int]
     stances: dict[int, StanceRow] = field(default_factory=dict)
-    unread: dict[int, int] = field(default_factory=dict)
     known: dict[tuple[int, tuple[int, ...]], Balance] = field(default_factory=dict)
     pieces: dict[tuple[int, tuple[int, ...]], int] = field(default_factory=dict)
     inside: dict[int, dict[int, int]] = field(default_factory=dict)
@@ -43,27 +42,23 @@ class StockView:
             self.known[sku, locations] = found
         return found
 
-    def sellable(self, row: ListingRow, sku: int, shop: ShopFacts, say: planner.Explain = planner.silent) -> int:
+    def sellable(self, sku: int, shop: ShopFacts, say: planner.Explain = planner.silent) -> int:
         """Steps 1-4 of the chain; without rules and stances they are the same for every shop of these locations."""
         shared = not self.rules and not self.stances and say is planner.silent
         found = self.pieces.get((sku, shop.location_ids)) if shared else None
         if found is None:
             found = planner.sellable(
                 sku, shop.id, lambda one: self.balance(one, shop.location_ids), self.parts, self.rules, say,
-                lambda one: self.away(one, row),
+                self.reserve,
             )  # fmt: skip
             if shared:
                 self.pieces[sku, shop.location_ids] = found
         return found
 
-    def away(self, sku: int, row: ListingRow) -> Away:
-        """What a SKU's policy takes off for one listing: the listing's own unread sales are no news to its page."""
+    def reserve(self, sku: int) -> int:
+        """Pieces that a SKU's policy keeps back for sales not yet read."""
         stance = self.stances.get(sku)
-        missing = self.unread.get(sku, 0)
-        if missing:
-            missing -= unread_units(row) * row.pack * self.plain(row.sku_id or 0).get(sku, 0)
-        reserve = 0 if stance is None or stance.mode == ESCROW else stance.reserve
-        return Away(reserve, max(0, missing)) if reserve or missing else planner.NOTHING_AWAY
+        return 0 if stance is None or stance.mode == ESCROW else stance.reserve
 
     def plain(self, sku: int) -> dict[int, int]:
         """Plain SKUs in one of a SKU, with their pieces."""
@@ -86,22 +81,6 @@ class StockView:
         every = sorted({one for shop in shops for one in shop.location_ids})
         return self.balance(sku, tuple(every)).free - (rule_of(self.rules, Rule.HOLD_BACK, 0, sku) or 0)
 
-    def note_unread(self, pairs: Sequence[Pair]) -> None:
-        """Count what the pages of watched SKUs show to be sold and unread."""
-        for row, _ in pairs:
-            units = unread_units(row) if self.stances and row.sku_id is not None else 0
-            for sku, pieces in self.plain(row.sku_id or 0).items() if units else ():
-                stance = self.stances.get(sku)
-                if stance is not None and stance.watched:
-                    self.unread[sku] = self.unread.get(sku, 0) + units * pieces * row.pack
-
-
-def unread_units(row: ListingRow) -> int:
-    """Units by which a read that is not settled yet lies under what is believed: sales to come, or a hand."""
-    if row.seen is None or row.believed is None:
-        return 0
-    return max(0, row.believed - max(0, row.seen - row.seen_sold))
-
 
 def load_stock(conn: Connection, sku_ids: Iterable[int]) -> StockView:
     """All that the rule chain needs to know of these SKUs."""
@@ -118,7 +97,7 @@ def target_of(row: ListingRow, shop: ShopFacts, have: StockView, say: planner.Ex
     """What a listing must show by the rule chain alone; None where we do not write it."""
     if row.sku_id is None or row.state != ListingState.OURS:
         return None
-    pieces = have.sellable(row, row.sku_id, shop, say)
+    pieces = have.sellable(row.sku_id, shop, say)
     return planner.finish(pieces, row.sku_id, shop.id, row.pack, shop.most, have.rules, say)
 
 

@@ -83,7 +83,6 @@ def refresh_pairs(
     pairs, have = _whole_groups(conn, pairs)
     if changed:
         decide(conn, facts, changed, pairs, have, now_us)
-    have.note_unread(pairs)
     allotted = allot(facts, pairs, have, now_us) if have.stances else {}
     result = Refreshed()
     targets: list[tuple[int | None, int]] = []
