@@ -116,9 +116,12 @@ class Staff:
             await self._set_buffer(sku, pieces)
 
     async def count(self) -> None:
-        """Count the shelf of a SKU that has not moved for a while."""
+        """Count the shelf of a SKU that has not moved for a while, and of which no order lies hidden in a silent feed.
+
+        An order that is first read when it has left, without a time, may have left after the count: it is taken off.
+        """
         some = self.rng.sample(self.goods.plain, 3)
-        quiet = [sku for sku in some if self._has_rested(sku)]
+        quiet = [sku for sku in some if self._has_rested(sku) and not self._is_hidden(sku)]
         if not quiet or not self.life.alive or self.unsure:
             return
         sku = self.rng.choice(quiet)
@@ -140,6 +143,15 @@ class Staff:
 
     def _has_rested(self, sku: str) -> bool:
         return all(since > QUIET_BEFORE_COUNT_SECONDS for since, _ in self._lines(sku))
+
+    def _is_hidden(self, sku: str) -> bool:
+        """Whether the daemon was never shown an order of a SKU."""
+        return any(
+            order.delivered_at is None and sku in self.world.pieces(mall.market.listings[line.listing].sku)
+            for mall in self.malls
+            for order in mall.market.orders.values()
+            for line in order.lines
+        )
 
     def _shipped(self, sku: str) -> int:
         return sum(pieces for _, pieces in self._lines(sku))
