@@ -355,11 +355,18 @@ def doubt_call(conn: Connection, facts: Facts, intent_id: int, dead_us: int, now
 def undo_call(
     conn: Connection, facts: Facts, intent_id: int, now_us: int, note: str, *, bisect: bool = False
 ) -> Settled:
-    """Nothing of a call was applied: its rows stay queued. `bisect`: send them in smaller calls."""
+    """Nothing of a call was applied: its rows stay queued. `bisect`: send them in smaller calls.
+
+    Few malls promise that a refused call of several rows left the good ones alone: what they cost stays booked until
+    the listing is read back or a later number is proven.
+    """
     rows = outbox.rows_of_intent(conn, intent_id)
     listings = listing_rows.listings_by_id(conn, [row.listing_id for row in rows])
     for row in rows:
-        put_exposure(listings[row.listing_id], escrow.refused(exposure_of(listings[row.listing_id]), row.cost))
+        listing = listings[row.listing_id]
+        known = not bisect or len(rows) == 1
+        have = exposure_of(listing)
+        put_exposure(listing, escrow.refused(have, row.cost) if known else escrow.lost(have, now_us))
     listing_rows.save_exposure(conn, list(listings.values()))
     outbox.set_intent(conn, intent_id, "done", note)
     if bisect:
