@@ -42,9 +42,10 @@ in the back office. Orders are of one unit.
 DIFFERS = """\
 ## Where the daemon differs from this table
 
-In the core layer `auto` also takes off the other shops what a read-back shows to be sold and not booked. The daemon reads
-watched pages back, but leaves what they show to the page's own listing: taking it off elsewhere, it wrote a stale raise in a play
-of the whole layer. So its `auto` lies between `mirror` with a reserve and the row above until that is mended.
+In the core layer `auto` also takes off the other shops what a read-back shows to be sold and not booked. The daemon
+reads watched pages back, but leaves what they show to the page's own listing: taking it off elsewhere, it wrote a
+stale raise in a play of the whole layer. So its `auto` lies between `mirror` with a reserve and the row above until
+that is mended.
 """
 
 
