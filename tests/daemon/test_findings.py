@@ -6,11 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from syncd.daemon.findings import take_reading
+from syncd.daemon.findings import SETTLED_AT_ONCE, take_reading
+from syncd.daemon.targets import refresh_listings
 from syncd.model import ListingState
 from syncd.sdk.settings import HandEdits
 from syncd.store import listings as listing_rows
-from syncd.store import outbox
+from syncd.store import outbox, stances
+from syncd.store.stances import StanceRow
 
 from .shelf import SECOND, Shelf, line, open_shelf
 
@@ -178,3 +180,37 @@ def test_a_sale_booked_while_a_read_was_out_is_no_drift(shelf: Shelf) -> None:
     )
     assert not found.drift
     assert shelf.row(shop, "m1").believed == 4
+
+
+def test_many_proven_numbers_are_settled_some_at_a_time(shelf: Shelf) -> None:
+    """A sold-out listing waits behind the transaction that settles."""
+    shop = shelf.shop("a", reads_stock=True)
+    shelf.sku("mug", 5)
+    keys = [f"m{number}" for number in range(SETTLED_AT_ONCE + 1)]
+    for key in keys:
+        shelf.listing(shop, key, "mug", 5)
+    shelf.read(shop, dict.fromkeys(keys, 5))
+    shelf.wait(60)
+    assert shelf.settle(shop).more
+    assert shelf.row(shop, keys[-1]).seen == 5
+    assert not shelf.settle(shop).more
+    assert {shelf.row(shop, key).seen for key in keys} == {None}
+
+
+def test_a_proof_of_a_listing_in_escrow_is_looked_at_though_its_number_is_right() -> None:
+    """What one listing is proven not to hold, another may show."""
+    with open_shelf() as shelf:
+        shops = [shelf.shop(name, reads_stock=True) for name in "ab"]
+        sku = shelf.sku("mug", 10)
+        ids = [shelf.listing(shop, "m", "mug", 1) for shop in shops]
+        for one, bound in zip(ids, (9, 1), strict=True):
+            shelf.tx(lambda conn, one=one, bound=bound: listing_rows.set_fields(conn, [one], exposure=bound))
+        shelf.tx(lambda conn: stances.save_stances(conn, {sku: StanceRow(mode="escrow", watched=1)}))
+        shelf.facts.read_us = {shop.id: shelf.now_us for shop in shops}
+        shelf.tx(lambda conn: refresh_listings(conn, shelf.facts, ids, shelf.now_us))
+        assert sum(shelf.row(shop, "m").target or 0 for shop in shops) == 2  # the rest waits for a proof
+        shelf.read(shops[0], {"m": 1})
+        shelf.wait(60)
+        shelf.settle(shops[0])
+        assert shelf.row(shops[0], "m").exposure == 1
+        assert sum(shelf.row(shop, "m").target or 0 for shop in shops) == 10

@@ -180,7 +180,8 @@ def read(have: Exposure, number: int, began_us: int, ended_us: int) -> Exposure:
     if have.proven is not None and have.dead_us is None:
         return _at_least(have, number)
     back = 0 if have.dead_us is None else have.back
-    return _at_least(_proof(replace(have, dead_us=None), number, began_us, ended_us, back, by_read=True), number)
+    proof = Exposure(have.bound, have.calls, None, have.back, number, began_us, ended_us, 0, 0, back, 1)
+    return _at_least(proof, number)
 
 
 def barrier(have: Exposure, watermark_us: int) -> Exposure:
@@ -195,7 +196,7 @@ def barrier(have: Exposure, watermark_us: int) -> Exposure:
     surely = number - have.proven_vague - have.proven_back
     broken = have.bound is None or have.bound < 0 or surely > have.bound
     bound = number if broken or have.bound is None else min(have.bound, number)
-    return replace(_proof(have, 0, 0, 0, 0, by_read=False), bound=bound, proven=None)
+    return Exposure(bound, have.calls, have.dead_us, have.back)
 
 
 def sold(have: Exposure, units: int, earliest_us: int, latest_us: int, margin_us: int) -> Exposure:

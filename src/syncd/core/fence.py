@@ -135,19 +135,21 @@ def read(shown: Shown, number: int, ended_us: int, began_us: int = 0) -> Finding
     or a hand; `settle` tells once all orders up to the read are known. A read that waits for that is kept: one that
     were replaced by each newer read would never be settled.
     """
-    seen = replace(shown, seen=number, seen_us=ended_us, seen_from_us=began_us, seen_sold=0, seen_slack=0)
-    base = replace(seen, base_us=ended_us, base_from_us=began_us, unread=0, slack=0)
-    waits = shown.seen is not None and shown.believed is not None
-    if waits and (shown.in_doubt or number <= (shown.believed or 0)):
-        seen = shown  # in doubt: taken after the dead time, or it would not be there
-    if shown.believed is None:
-        return Finding(replace(base, believed=number, verify=False))
-    if shown.in_doubt:
-        return Finding(replace(seen, believed=max(shown.believed, number)))
-    drift = number - shown.believed
-    if drift > 0:
-        return Finding(replace(base, believed=number), drift)
-    return Finding(seen)
+    if shown.believed is None or (number > shown.believed and not shown.in_doubt):
+        drift = 0 if shown.believed is None else number - shown.believed
+        base = Shown(
+            believed=number, base_us=ended_us, base_from_us=began_us, seen=number, seen_us=ended_us,
+            seen_from_us=began_us, verify=shown.verify and shown.believed is not None, doubt_us=shown.doubt_us,
+        )  # fmt: skip
+        return Finding(base, drift)
+    # in doubt, a read that waits was taken after the dead time, or it would not be there
+    waits = shown.seen is not None
+    seen = (
+        shown
+        if waits
+        else replace(shown, seen=number, seen_us=ended_us, seen_from_us=began_us, seen_sold=0, seen_slack=0)
+    )
+    return Finding(replace(seen, believed=max(shown.believed, number)) if shown.in_doubt else seen)
 
 
 def settle(shown: Shown) -> Finding:
@@ -218,8 +220,8 @@ def expire(shown: Shown) -> Finding:
 
     The caller makes sure that the watermark has passed `base_us` by the margin.
     """
-    if shown.believed is None or not shown.unread:
-        return Finding(shown)
+    if shown.believed is None:
+        return Finding(replace(shown, unread=0))
     believed = max(0, shown.believed - shown.unread)
     return Finding(replace(shown, believed=believed, unread=0), believed - shown.believed)
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from sqlalchemy import Connection
 
 from syncd.core import escrow, fence
-from syncd.core.fence import Finding
+from syncd.core.fence import Finding, Shown
 from syncd.daemon.facts import Facts, ShopFacts, exposure_of, put_exposure, put_shown, shown_of
-from syncd.daemon.targets import Refreshed, refresh_listings, refresh_skus
+from syncd.daemon.targets import Refreshed, refresh_listings, refresh_moved, refresh_skus
 from syncd.model import EntryKind, ListingState
 from syncd.sdk.settings import HandEdits
 from syncd.store import listings as listing_rows
@@ -21,7 +21,8 @@ from syncd.store.listings import ListingRow
 from syncd.store.shops import raise_alarm
 
 LOWERED = "lowered"
-SETTLED_AT_ONCE = 500
+SETTLED_AT_ONCE = 100
+"""Settled in the transaction that books orders: a sold-out listing waits behind it."""
 
 
 @dataclass(slots=True)
@@ -33,6 +34,7 @@ class Found:
     gone: int = 0
     numbers: dict[int, int] = field(default_factory=dict)
     refreshed: Refreshed = field(default_factory=Refreshed)
+    more: bool = False
 
     def add(self, other: Found) -> None:
         self.drift.update(other.drift)
@@ -60,7 +62,7 @@ def take_reading(
     found = Found()
     rows = listing_rows.listings_by_id(conn, [one for one, _ in asked])
     busy = {row.listing_id for row, _ in outbox.live_rows_of(conn, list(rows))}
-    changed: list[ListingRow] = []
+    changed: list[tuple[ListingRow, Shown]] = []
     not_ours: list[int] = []
     for row in rows.values():
         if row.id in busy or row.told_us >= began_us or (row.doubt_us is not None and row.doubt_us > began_us):
@@ -83,10 +85,10 @@ def take_reading(
             after = fence.settle(replace(after, seen=number)).shown
         if after != before or exposure_of(row) != exposed:
             put_shown(row, after)
-            changed.append(row)
-    listing_rows.save_shown(conn, changed)
-    touched = [row.id for row in changed] + not_ours
-    found.refreshed = refresh_listings(conn, facts, touched, ended_us, by_orders=True)
+            changed.append((row, before))
+    listing_rows.save_shown(conn, [row for row, _ in changed])
+    found.refreshed = refresh_moved(conn, facts, changed, ended_us)
+    found.refreshed.add(refresh_listings(conn, facts, not_ours, ended_us, by_orders=True))
     return found
 
 
@@ -121,12 +123,16 @@ def _count(found: Found, drift: int) -> None:
         found.units += abs(drift)
 
 
-def settle_due(conn: Connection, facts: Facts, shop: ShopFacts, watermark_us: int, now_us: int) -> Found:
-    """Settle reads up to which every order is known now. Called after each whole order read."""
+def settle_due(
+    conn: Connection, facts: Facts, shop: ShopFacts, watermark_us: int, now_us: int, most: int = SETTLED_AT_ONCE
+) -> Found:
+    """Settle reads up to which every order is known now, so many at most: `more` says whether others may be left."""
     found = Found()
-    rows = listing_rows.to_settle(conn, shop.id, watermark_us, SETTLED_AT_ONCE)
+    rows = listing_rows.to_settle(conn, shop.id, watermark_us, most)
     if not rows:
         return found
+    found.more = len(rows) == most
+    moved: list[tuple[ListingRow, Shown]] = []
     adopted: list[tuple[ListingRow, int]] = []
     for row in rows:
         shown = shown_of(row)
@@ -135,12 +141,13 @@ def settle_due(conn: Connection, facts: Facts, shop: ShopFacts, watermark_us: in
         waits = shown.unread and shown.base_us <= watermark_us
         finding = fence.settle(shown) if seen_through else fence.expire(shown) if waits else Finding(shown)
         put_shown(row, finding.shown)
+        moved.append((row, shown))
         _count(found, finding.drift)
         if finding.drift < 0 and row.state == ListingState.OURS:
             _lowered_by_hand(conn, shop, row, finding.drift, adopted, now_us)
     listing_rows.save_shown(conn, rows)
     _tell_open_calls(conn, rows)
-    found.refreshed = refresh_listings(conn, facts, [row.id for row in rows], now_us, by_orders=True)
+    found.refreshed = refresh_moved(conn, facts, moved, now_us)
     if adopted:
         found.refreshed.add(_adopt(conn, facts, shop, adopted, now_us))
     return found

@@ -67,6 +67,7 @@ class Shop:
     settings: ChannelSettings | None = None
     """The channel's own table as it was read, keys included; to notice a change."""
     orders_hinted: bool = False  # a push woke the intake
+    unsettled: bool = False  # the last order read proved more listings than its transaction settled
     hinted: dict[str, None] = field(default_factory=dict)  # listings that a push says to read, oldest first
 
     @property

@@ -80,6 +80,9 @@ class Intake:
             )
             hub.wake_writers(booked.refreshed)
             hub.wake_writers(found.refreshed)
+        if found.more:
+            shop.unsettled = True
+            shop.reconcile_wake.set()
         if shop.writes:  # strictly after the commit, and never in dry run
             await shop.running.acknowledge(page)
         self._measure(page, booked, found)

@@ -15,13 +15,15 @@ from sqlalchemy import Connection
 from syncd.core import fence
 from syncd.daemon.dispatcher import ROWS_A_TRANSACTION, Dispatcher
 from syncd.daemon.facts import put_shown
+from syncd.daemon.findings import Found, settle_due
 from syncd.daemon.hub import Hub, Shop, Trouble
+from syncd.daemon.intake import note_drift
 from syncd.daemon.limits import urgency
 from syncd.daemon.targets import Refreshed, refresh_listings, refresh_pairs
 from syncd.model import Lane
 from syncd.sdk.errors import ChannelError
 from syncd.store import listings as listing_rows
-from syncd.store import outbox, stances
+from syncd.store import outbox, shops, stances
 from syncd.store.engine import Priority
 from syncd.store.listings import ListingRow
 
@@ -71,7 +73,7 @@ class Reconcile:
         token = urgency.set(int(Lane.BACKGROUND))
         try:
             blocked, moved = await self._doubts(now_us)
-            if moved or await self._hinted(now_us) or (self.full and await self._full_chunk()):
+            if moved or await self._settled() or await self._hinted(now_us) or (self.full and await self._full_chunk()):
                 await self.trouble.over()
                 return self.hub.clock.now_us()
             await self._watch(now_us)
@@ -97,6 +99,21 @@ class Reconcile:
         await self.hub.store.tx(partial(self._forget, rows=rows))
         shop.write_wake.set()
         return False, True
+
+    async def _settled(self) -> bool:
+        """Settle the next of those that an order read proved and did not settle itself."""
+        if not self.shop.unsettled:
+            return False
+        found = await self.hub.store.tx(self._settle, priority=Priority.BACKGROUND)
+        self.shop.unsettled = found.more
+        self.hub.wake_writers(found.refreshed)
+        note_drift(self.hub, self.shop, found)
+        return True
+
+    def _settle(self, conn: Connection) -> Found:
+        hub, shop = self.hub, self.shop
+        watermark_us = shops.shop_row(conn, shop.id).watermark_us
+        return settle_due(conn, hub.facts, shop.facts, watermark_us, hub.clock.now_us(), ROWS_A_TRANSACTION)
 
     async def _watch(self, now_us: int) -> None:
         """Read back the next pages of watched SKUs: what is missing there was sold, though no order shows it yet."""

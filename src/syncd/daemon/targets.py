@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, func, select
 
 from syncd.core import planner
+from syncd.core.fence import Shown
 from syncd.daemon.allotting import allot
 from syncd.daemon.facts import Facts, shown_of
 from syncd.daemon.policies import decide
@@ -64,6 +65,30 @@ def refresh_listings(
 ) -> Refreshed:
     """Recompute these listings."""
     return refresh_pairs(conn, facts, listing_rows.pairs_by_id(conn, ids), now_us, by_orders=by_orders)
+
+
+def refresh_moved(conn: Connection, facts: Facts, moved: Sequence[tuple[ListingRow, Shown]], now_us: int) -> Refreshed:
+    """Recompute listings whose belief or exposure moved; with each goes what was held true of it before.
+
+    A number that was right and stays right changes nothing, unless its SKU is in escrow, where every bound counts.
+    """
+    ids = {row.id for row, before in moved if _pushes(row, before) or _pushes(row, shown_of(row))}
+    skus = {row.sku_id for row, _ in moved if row.sku_id is not None and row.id not in ids}
+    guarded = _in_escrow(conn, skus) if skus else set()
+    ids |= {row.id for row, _ in moved if row.sku_id in guarded}
+    return refresh_listings(conn, facts, sorted(ids), now_us, by_orders=True) if ids else Refreshed()
+
+
+def _pushes(row: ListingRow, shown: Shown) -> bool:
+    return planner.needs_push(row.target, shown)
+
+
+def _in_escrow(conn: Connection, skus: set[int]) -> set[int]:
+    """Those of these SKUs that are in escrow, or contain one that is."""
+    if not stances.any_stance(conn):
+        return set()
+    have = load_stock(conn, skus)
+    return {sku for sku in skus if have.in_escrow(sku)}
 
 
 def refresh_pairs(

@@ -230,6 +230,11 @@ _rows_of = Prepared(
     .order_by(intent_row.c.position),
     "b_intent",
 )
+_live_of = (
+    select(*_row_columns, intent.c.began_us)
+    .join(intent, intent.c.id == intent_row.c.intent_id)
+    .where(intent_row.c.listing_id.in_(bindparam("ids", expanding=True)), intent_row.c.live == 1)
+)
 _row_done = Prepared(
     update(intent_row)
     .where(intent_row.c.intent_id == bindparam("b_intent"), intent_row.c.position == bindparam("b_position"))
@@ -294,12 +299,7 @@ def live_rows_of(conn: Connection, listing_ids: Sequence[int]) -> list[tuple[Int
     """Live rows that touch these listings, with the time their call began."""
     found: list[tuple[IntentRow, int]] = []
     for some in chunks(listing_ids):
-        query = (
-            select(*_row_columns, intent.c.began_us)
-            .join(intent, intent.c.id == intent_row.c.intent_id)
-            .where(intent_row.c.listing_id.in_(some), intent_row.c.live == 1)
-        )
-        found.extend((IntentRow(*row[:-1]), row[-1]) for row in conn.execute(query).all())
+        found.extend((IntentRow(*row[:-1]), row[-1]) for row in conn.execute(_live_of, {"ids": some}).all())
     return found
 
 

@@ -45,10 +45,15 @@ _any = Prepared(select(stance.c.sku_id).limit(1))
 _of = select(stance.c.sku_id, *_columns).where(stance.c.sku_id.in_(bindparam("ids", expanding=True)))
 
 
+def any_stance(conn: Connection) -> bool:
+    """Whether any SKU is shown otherwise than mirrored."""
+    return bool(_any.all(conn))
+
+
 def load_stances(conn: Connection, sku_ids: Sequence[int]) -> dict[int, StanceRow]:
     """Stances of these SKUs; those without a row are missing."""
     found: dict[int, StanceRow] = {}
-    if not _any.all(conn):
+    if not any_stance(conn):
         return found
     for some in chunks(sku_ids):
         found.update((row[0], StanceRow(*row[1:])) for row in conn.execute(_of, {"ids": some}).all())
