@@ -109,14 +109,15 @@ class Outgoing:
     async def _put(self, name: str, content: bytes) -> int:
         """Write, compare the size, rename. Returns the server's own time of the file."""
         if not self._settings.temporary_suffix:
+            began = self._now()
             await self._files.write(self._path(name), content)
             try:
-                found = await self._found(name)
+                found = await self._found(name) or await self._taken(name)
             except ChannelError as error:
                 raise InDoubt(f"{name} was written, then: {error}") from None
             if found is not None and found.size != len(content):
                 raise InDoubt(f"the server holds {found.size} of {len(content)} bytes of {name}")
-            return to_us(found.modified_at if found is not None else self._now())
+            return to_us(found.modified_at if found is not None else began)
         temporary = name + self._settings.temporary_suffix
         try:
             await self._files.write(self._path(temporary), content)
@@ -135,6 +136,17 @@ class Outgoing:
 
     async def _found(self, name: str) -> RemoteFile | None:
         return _named(await listed(self._files, self._settings.folder), name)
+
+    async def _taken(self, name: str) -> RemoteFile | None:
+        """The newest file of that name in the folders where the shop moves what it took in or refused."""
+        folders = [self._settings.processed_folder, self._settings.error_folder]
+        moved = [file for folder in folders if folder is not None for file in await self._moved(folder, name)]
+        return max(moved, key=lambda file: file.modified_at, default=None)
+
+    async def _moved(self, folder: str, name: str) -> list[RemoteFile]:
+        """Files of a folder under a name or one that holds it."""
+        stem, _, extension = name.rpartition(".")
+        return [file for file in await listed(self._files, folder) if (stem or extension) in file.name]
 
     def _path(self, name: str) -> str:
         return f"{self._settings.folder}/{name}"
@@ -188,12 +200,8 @@ class Outgoing:
         return now - self._gone_since.setdefault(upload, now) >= results.wait_seconds
 
     async def _moved_to(self, folder: str, upload: Upload) -> bool:
-        """Whether a shop moved this upload there, under its name or one that holds its name."""
-        stem, _, extension = upload[0].rpartition(".")
-        return any(
-            (stem or extension) in file.name and to_us(file.modified_at) >= upload[1]
-            for file in await listed(self._files, folder)
-        )
+        """Whether a shop moved this upload there."""
+        return any(to_us(file.modified_at) >= upload[1] for file in await self._moved(folder, upload[0]))
 
     async def _refused_rows(
         self, results: ResultSettings, upload: Upload, lying: Sequence[RemoteFile], newer: int | None

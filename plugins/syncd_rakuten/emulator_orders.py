@@ -158,7 +158,7 @@ class OrderDesk:
                 for number in numbers
                 if number not in told
             ]
-        self.market.delivered(told)
+        self.market.delivered(order.number for order in given)
         return 200, {
             "MessageModelList": messages,
             "OrderModelList": [self.model(order, version) for order in given],

@@ -54,3 +54,30 @@ def test_a_thread_is_refused() -> None:
 
     with pytest.raises(AssertionError, match="thread"):
         run_virtual(main)
+
+
+def test_scopes_cancelled_at_once_end_in_the_same_order_wherever_they_lie_in_memory() -> None:
+    """Whole seed 10: anyio goes through the scopes inside a cancelled one by their addresses."""
+    kept: list[anyio.CancelScope] = []
+
+    async def cancelled() -> list[int]:
+        order: list[int] = []
+
+        async def inside(number: int) -> None:
+            kept.append(anyio.CancelScope())  # the next run's scopes lie elsewhere
+            with anyio.CancelScope() as scope:
+                kept.append(scope)
+                try:
+                    await anyio.sleep_forever()
+                finally:
+                    order.append(number)
+
+        async with anyio.create_task_group() as group:
+            for number in range(12):
+                group.start_soon(inside, number)
+            await anyio.sleep(1)
+            group.cancel_scope.cancel()
+        return order
+
+    first, *others = [run_virtual(cancelled) for _ in range(6)]
+    assert others == [first] * 5

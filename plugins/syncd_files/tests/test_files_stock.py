@@ -328,6 +328,16 @@ async def test_without_rename_a_listing_that_fails_after_the_write_is_in_doubt()
         await shop.write(("a-1", 7))
 
 
+@pytest.mark.parametrize("taken_in", ["vanishes", "is_moved"])
+async def test_a_file_taken_in_before_its_time_was_seen_is_found_again_with_its_refused_rows(taken_in: str) -> None:
+    """Whole seed 13: the write ended in the next second, and the file in the processed folder looked too old."""
+    shop = Shop.opened(rename="missing", taken_in=taken_in, consume_seconds=0)
+    shop.emulator.round_trip_seconds = 1.0
+    report = await shop.write(("a-1", 7), ("nobody", 1))
+    told = await run_until(shop.clock, shop.channel.collect(receipts(report)))
+    assert [type(row) for row in told.values()] == [Accepted, Rejected]
+
+
 async def test_what_a_crash_left_is_cleared_but_only_under_our_names() -> None:
     shop = Shop.opened(names="with_time")
     for name in ("stock20261120000000.csv.tmp", "item.csv.tmp", "stock.csv.tmp"):

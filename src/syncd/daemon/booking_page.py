@@ -121,7 +121,7 @@ def write_page(conn: Connection, facts: Facts, page: Page, answered_us: int) -> 
     order_rows.add_entries(conn, page.entries)
     stock.add_to_balances(conn, [(sku, location, d[0], d[1], d[2], d[3]) for (sku, location), d in page.deltas.items()])
     own, page.result.negative = apply_moves(conn, facts, page.shop, page.moves, page.now_us)
-    for key in page.result.unbooked:
+    for key in sorted(page.result.unbooked):
         raise_alarm(conn, UNBOOKED, page.shop.id, key, f"{page.shop.name}: no SKU for listing {key}", page.now_us)
     touched = {sku for sku, _ in page.deltas}
     touched.update(row.sku_id for row in own if row.sku_id is not None)

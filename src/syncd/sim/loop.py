@@ -85,9 +85,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def _run_once(self) -> None:
         """One turn, the tasks that can run in a seeded order."""
         ready = self._ready  # type: ignore[attr-defined]  # the loop's own queue
-        places = [i for i, handle in enumerate(ready) if isinstance(_owner(handle), asyncio.Task)]
+        places = [i for i, handle in enumerate(ready) if isinstance(_owner(handle), _Task)]
         if len(places) > 1:
-            handles = [ready[i] for i in places]
+            # By number first: a cancelled anyio scope wakes the scopes inside it in the order of their addresses.
+            handles = sorted((ready[i] for i in places), key=lambda handle: _owner(handle).number)
             self._rng.shuffle(handles)
             for place, handle in zip(places, handles, strict=True):
                 ready[place] = handle
@@ -100,7 +101,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """There is nothing to wake: nobody else runs."""
 
 
-def _owner(handle: asyncio.Handle) -> object:
+def _owner(handle: asyncio.Handle) -> Any:
     return getattr(getattr(handle, "_callback", None), "__self__", None)
 
 

@@ -74,13 +74,14 @@ def tickets(layers: Sequence[Layer], first: int, count: int, seconds: float) -> 
 def play_all(wanted: Sequence[Ticket], processes: int = PROCESSES) -> Iterator[Outcome]:
     """Play seeds side by side, told in their order. One that differs when played again is told as broken."""
     hashes: dict[tuple[Layer, int], str] = {}
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, spawn) as pool, ProcessPoolExecutor(1, spawn) as others:
         under_way: list[tuple[Ticket, Future[Outcome]]] = []
         waiting = iter(wanted)
 
         def hand_out() -> None:
             while len(under_way) < processes + AHEAD and (ticket := next(waiting, None)) is not None:
-                under_way.append((ticket, pool.submit(play_ticket, ticket)))
+                under_way.append((ticket, (others if ticket.again else pool).submit(play_ticket, ticket)))
 
         hand_out()
         while under_way:
