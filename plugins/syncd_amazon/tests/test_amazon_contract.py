@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from syncd.testing.contract import ChannelContract
+from syncd.testing.contract_package import PackageContract
 from syncd.testing.world import TruthOrder
 from syncd_amazon.channel import AmazonChannel
 from syncd_amazon.emulator import AmazonEmulator
@@ -18,3 +19,9 @@ class TestContract(ChannelContract):
 
     def order_number(self, order: TruthOrder) -> str:
         return order_id(order.number)
+
+
+class TestPackage(PackageContract):
+    package = "syncd_amazon"
+    channel_type = AmazonChannel
+    emulator_type = AmazonEmulator

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from syncd.testing.contract import ChannelContract
+from syncd.testing.contract_package import PackageContract
 from syncd_files.channel import FilesChannel
 from syncd_files.emulator import FilesEmulator
 
@@ -13,3 +14,9 @@ class TestContract(ChannelContract):
 
     def listing_key(self, i: int) -> str:
         return f"tシャツ-{i:05d}"
+
+
+class TestPackage(PackageContract):
+    package = "syncd_files"
+    channel_type = FilesChannel
+    emulator_type = FilesEmulator

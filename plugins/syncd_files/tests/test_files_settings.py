@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -100,16 +99,6 @@ def test_what_the_shop_can_do_follows_from_the_settings() -> None:
     columns = {**ORDERS["columns"], "status": "s", "shipped": "out"}
     told = channel(settings(orders={"columns": columns, "statuses": {"取消": "cancelled"}})).capabilities
     assert (told.shows_cancels, told.shows_shipments) == (True, True)
-
-
-def test_the_sample_file_holds(monkeypatch: pytest.MonkeyPatch) -> None:
-    sample = tomllib.loads((FOLDER / "sample.toml").read_text(encoding="utf-8"))
-    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(FOLDER / "tests"))
-    table = sample.pop("files")
-    assert "credential" in table["password"]
-    table["password"] = SecretStr("from the credential")
-    assert FilesSettings(**table).stock is not None
-    assert ShopSettings(name="sample", **sample).channel == "files"
 
 
 def test_every_setting_stands_in_the_readme() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from syncd.testing.contract import ChannelContract
+from syncd.testing.contract_package import PackageContract
 from syncd_rakuten.channel import RakutenChannel
 from syncd_rakuten.emulator import RakutenEmulator
 
@@ -17,3 +18,9 @@ class TestContract(ChannelContract):
 
     def listing_key(self, i: int) -> str:
         return f"item-{i:04d}/SKU-{i}"
+
+
+class TestPackage(PackageContract):
+    package = "syncd_rakuten"
+    channel_type = RakutenChannel
+    emulator_type = RakutenEmulator

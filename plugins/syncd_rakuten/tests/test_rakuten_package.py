@@ -1,4 +1,4 @@
-"""The package: found by its hook, and its sample is a shop file that loads."""
+"""The package: its sample with every line in use is a shop file."""
 
 from __future__ import annotations
 
@@ -12,16 +12,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-import syncd_rakuten
 from syncd.sdk.settings import ShopSettings
-from syncd_rakuten.channel import RakutenChannel
 from syncd_rakuten.settings import RakutenSettings
 
 SAMPLE = Path(__file__).parent.parent / "sample.toml"
-
-
-def test_the_hook_offers_the_channel() -> None:
-    assert syncd_rakuten.syncd_channels() == [RakutenChannel]
 
 
 def test_the_sample_with_every_line_in_use_is_a_shop_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

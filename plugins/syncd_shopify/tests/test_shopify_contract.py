@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from syncd.testing.contract import ChannelContract
+from syncd.testing.contract_package import PackageContract
 from syncd.testing.world import TruthOrder
 from syncd_shopify.channel import ShopifyChannel
 from syncd_shopify.emulator import ShopifyEmulator
@@ -18,3 +19,9 @@ class TestContract(ChannelContract):
 
     def order_number(self, order: TruthOrder) -> str:
         return order_id(order.number)
+
+
+class TestPackage(PackageContract):
+    package = "syncd_shopify"
+    channel_type = ShopifyChannel
+    emulator_type = ShopifyEmulator

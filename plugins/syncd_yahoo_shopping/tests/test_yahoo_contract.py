@@ -6,6 +6,7 @@ import pytest
 
 from syncd.testing.contract import ChannelContract
 from syncd.testing.contract_faults import FaultsContract, QuirksContract
+from syncd.testing.contract_package import PackageContract
 from syncd.testing.contract_stock import StockContract
 from syncd_yahoo_shopping.channel import YahooShoppingChannel
 from syncd_yahoo_shopping.emulator import YahooShoppingEmulator
@@ -54,3 +55,9 @@ class TestEitherContract(StockContract):
 
     def listing_key(self, i: int) -> str:
         return key_of(i)
+
+
+class TestPackage(PackageContract):
+    package = "syncd_yahoo_shopping"
+    channel_type = YahooShoppingChannel
+    emulator_type = YahooShoppingEmulator

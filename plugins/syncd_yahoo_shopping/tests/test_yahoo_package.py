@@ -1,4 +1,4 @@
-"""The package: found by its hook, its sample is a shop file that loads, its listings are listed."""
+"""The package: its sample with every line in use is a shop file, its listings are listed."""
 
 from __future__ import annotations
 
@@ -11,19 +11,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-import syncd_yahoo_shopping
 from syncd.sdk.channel import Carrier, Quantity
 from syncd.sdk.settings import ShopSettings
-from syncd_yahoo_shopping.channel import YahooShoppingChannel
-from syncd_yahoo_shopping.emulator import YahooShoppingEmulator
 from syncd_yahoo_shopping.emulator_account import public_pem
 from syncd_yahoo_shopping.settings import YahooShoppingSettings
 
 FOLDER = Path(__file__).parent.parent
-
-
-def test_the_hook_offers_the_channel() -> None:
-    assert syncd_yahoo_shopping.syncd_channels() == [YahooShoppingChannel]
 
 
 def test_the_sample_with_every_line_in_use_is_a_shop_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,16 +50,6 @@ def test_a_public_key_that_cannot_be_read_is_refused_at_once(
 ) -> None:
     with pytest.raises(ValueError, match="BEGIN and END"):
         open_mall(settings={"public_key": secret(key)})
-
-
-def test_every_quirk_stands_in_the_readme() -> None:
-    readme = (FOLDER / "README.md").read_text(encoding="utf-8")
-    assert [name for name in YahooShoppingEmulator.quirks if f"`{name}`" not in readme] == []
-
-
-def test_every_setting_stands_in_the_readme_and_in_the_sample() -> None:
-    texts = [(FOLDER / name).read_text(encoding="utf-8") for name in ("README.md", "sample.toml")]
-    assert [name for name in YahooShoppingSettings.model_fields if not all(name in text for text in texts)] == []
 
 
 def test_the_test_system_has_an_address_of_its_own(open_mall: Callable[..., Any]) -> None:

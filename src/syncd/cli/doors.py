@@ -53,6 +53,10 @@ def _sim(**options: Any) -> int:
     return int(importlib.import_module("syncd.sim.seeds").run_sim(**options))
 
 
+def _new_channel(slug: str, into: Path, **options: Any) -> Any:
+    return importlib.import_module("syncd.testing.new_channel").write_new_channel(slug, into, **options)
+
+
 @dataclass(frozen=True, slots=True)
 class Doors:
     """The outside world of the commands."""
@@ -62,5 +66,6 @@ class Doors:
     check_shops: Callable[[Config], Awaitable[Sequence[dict[str, Any]]]] = _check
     demo: Callable[..., int] = _demo
     sim: Callable[..., int] = _sim
+    new_channel: Callable[..., Any] = _new_channel
     network: httpx.AsyncBaseTransport | None = None
     """The way to a running daemon; None for a socket."""

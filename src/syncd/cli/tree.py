@@ -11,6 +11,7 @@ from syncd.cli.commands_daemon import backup, check, demo, run
 from syncd.cli.commands_holds import holds
 from syncd.cli.commands_listings import listings
 from syncd.cli.commands_look import alarms, log, plugins, status, why
+from syncd.cli.commands_new_channel import new_channel
 from syncd.cli.commands_orders import orders
 from syncd.cli.commands_policy import policy
 from syncd.cli.commands_returns import returns
@@ -23,7 +24,7 @@ from syncd.cli.commands_stock import stock
 
 COMMANDS = (
     run, check, config, status, shops, plugins, skus, stock, rules, policy, listings, orders, shipments, returns,
-    holds, log, alarms, why, sync, approve, demo, sim, backup,
+    holds, log, alarms, why, sync, approve, demo, sim, backup, new_channel,
 )  # fmt: skip
 
 

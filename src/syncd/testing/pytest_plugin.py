@@ -15,8 +15,8 @@ from types import ModuleType
 
 import pytest
 
-PARTS = ("stage", "orders", "changes", "shipments", "stock", "faults")
-CONTRACT = ("contract", *(f"contract_{part}" for part in PARTS))
+PARTS = ("stage", "orders", "changes", "shipments", "stock", "faults", "package")
+CONTRACT = ("contract", "wire_cases", *(f"contract_{part}" for part in PARTS))
 pytest.register_assert_rewrite(*(f"syncd.testing.{name}" for name in CONTRACT))
 
 BLOCKED_SECONDS = 3.0
