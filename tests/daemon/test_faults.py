@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from syncd.sdk.channel import Cursor, Form, OrderPage, StockWrite
 from syncd.sdk.errors import CallRefused
 from syncd.sim.trial import Trial, virtual
+from syncd.store.backup import backup
 from syncd.store.engine import StoreBusy, StoreFull
 from syncd.testing.emulator import Fault, FaultKind
 from syncd.testing.memory import MemoryChannel, MemoryShop
@@ -275,6 +277,24 @@ async def test_a_restored_backup_is_read_back_before_it_raises() -> None:
         await trial.run(30)
         assert trial.mall("b").calls["read"] > before
         assert trial.world.stale == []
+
+
+@virtual
+async def test_orders_that_a_restored_backup_does_not_know_are_booked_again(tmp_path: Path) -> None:
+    """Placed, cancelled and shipped since: the shops still show them, and nothing is raised before they are read."""
+    async with Trial.of({"a": {}, "b": {}}, {"S1": 9, "S2": 5}, path=tmp_path / "syncd.sqlite") as trial:
+        held = trial.buy("a", "S1", 2)
+        await trial.run(20)
+        backup(tmp_path / "syncd.sqlite", tmp_path / "yesterday")
+        trial.buy("b", "S1", 3)
+        trial.buy("a", "S2", 5)
+        trial.world.markets["a"].cancel(held.number)
+        await trial.run(60)
+        await trial.restore(tmp_path / "yesterday")
+        assert await trial.rows("SELECT COUNT(*) FROM orders") == [(1,)]
+        await trial.run(120)
+        assert await trial.books() == []
+        assert trial.wrong() == []
 
 
 @virtual

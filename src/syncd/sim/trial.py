@@ -16,6 +16,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -81,9 +82,13 @@ class Trial:
         settings: Mapping[str, Any] | None = None,
         channels: Mapping[str, type[Channel]] | None = None,
         shop_type: type[MemoryShop] = MemoryShop,
+        path: Path | None = None,
         start: bool = True,
     ) -> AsyncIterator[Trial]:
-        """Malls by name with their options, goods with their pieces. Runs from the start unless told otherwise."""
+        """Malls by name with their options, goods with their pieces. Runs from the start unless told otherwise.
+
+        The store is in memory, or in a file at `path`.
+        """
         clock = VirtualClock()
         world = World(clock.now)
         for sku, pieces in goods.items():
@@ -97,7 +102,7 @@ class Trial:
             shop = shop_type(world, market, clock, round_trip_seconds=0.05, options=values)
             more = {**SHOP, **(shops or {}).get(name, {})}
             parts[name] = Part(shop, more.pop("channel", "memory"), more)
-        store = Store.open(None, clock=clock, inline=True)
+        store = Store.open(path, clock=clock, inline=True)
         trial = cls(clock, world, store, parts, dict(goods), dict(settings or {}), dict(channels or {}))
         if start:
             await trial.start()
@@ -133,6 +138,16 @@ class Trial:
 
     async def restart(self) -> None:
         await self.kill()
+        await self.start()
+
+    async def restore(self, copy: Path) -> None:
+        """Die, put a backup in the place of the store's file as the handbook says, and start again."""
+        path = self.store.path
+        assert path is not None
+        await self.kill()
+        await self.store.aclose()
+        _put_in_place(copy, path)
+        self.store = Store.open(path, clock=self.clock, inline=True)
         await self.start()
 
     def crash_when(self, reached: Callable[[str], bool]) -> None:
@@ -197,6 +212,12 @@ class Trial:
     async def alarms(self) -> set[str]:
         """Kinds of the alarms that are open."""
         return {row[0] for row in await self.rows("SELECT kind FROM alarm WHERE cleared_us IS NULL")}
+
+
+def _put_in_place(copy: Path, path: Path) -> None:
+    fresh = path.with_name("restored")
+    fresh.write_bytes(copy.read_bytes())
+    fresh.replace(path)
 
 
 def _die(name: str) -> None:
