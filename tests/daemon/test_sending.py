@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -248,6 +249,27 @@ def test_a_zero_that_overtakes_an_open_write_is_written_again(shelf: Shelf, lost
     assert not lost or last_at >= DEAD_AFTER - 2
     row = shelf.row(desk.shop, "m0")
     assert (row.believed, row.doubt_us, desk.waits("m0")) == (0, None, False)
+
+
+def test_a_zero_that_overtook_a_write_that_hangs_is_repeated_ever_more_rarely(shelf: Shelf) -> None:
+    """A feed may take minutes: its zeros must not use up the budget of other stockouts. At its end one goes at once."""
+    desk = Desk(shelf, A)
+    desk.goods(1)
+    desk.sell("m0", 2)
+    desk.orders_read()
+    lowering = desk.plan()
+    desk.sell("m0", 3)
+    moments = []
+    for second in range(600):
+        agenda = desk.plan(urgent=True)
+        if written(agenda):
+            desk.settle(agenda, accepted(agenda))
+            moments.append(second)
+        shelf.wait(1)
+    assert len(moments) <= 16
+    assert max(later - sooner for sooner, later in pairwise(moments)) <= 62
+    desk.settle(lowering, accepted(lowering))
+    assert written(desk.plan(urgent=True)) == [StockWrite("m0", A, 0)]
 
 
 def test_a_zero_whose_answer_was_lost_is_sent_again_at_once(shelf: Shelf) -> None:

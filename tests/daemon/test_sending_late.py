@@ -80,3 +80,17 @@ async def test_a_zero_that_overtakes_a_write_whose_result_comes_later_wins() -> 
         assert trial.shows("b", "S1") == 0
         assert trial.world.wrong_listings() == []  # the mall judges a write when it lands, long after it was sent
         assert trial.mall("b").calls["write"] <= calls + 4
+
+
+@virtual
+async def test_a_stockout_whose_result_comes_later_is_measured_until_that_result() -> None:
+    later = {"later": True, "later_seconds": 15.0}
+    async with Trial.of({"a": {}, "b": later}, {"S1": 5}) as trial:
+        await trial.run(6)
+        trial.buy("a", "S1", 5)
+        await trial.run(60)
+        assert trial.stage is not None
+        [family] = trial.stage.daemon.hub.metrics.stockout_seconds.collect()
+        told = {sample.name: sample.value for sample in family.samples if sample.labels.get("shop") == "b"}
+        assert told["syncd_stockout_seconds_count"] == 1
+        assert 15 <= told["syncd_stockout_seconds_sum"] <= 25

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -12,6 +11,7 @@ from sqlalchemy import Connection
 
 from syncd.core.planner import READ_HOLDS_US, next_tick_us
 from syncd.daemon.agenda import Agenda, Occasion
+from syncd.daemon.collecting import Results, measure
 from syncd.daemon.departure import Departure
 from syncd.daemon.findings import Found, take_reading
 from syncd.daemon.hub import Hub, Shop, Trouble
@@ -20,7 +20,7 @@ from syncd.daemon.limits import slot_of_call, urgency
 from syncd.daemon.running import PluginFault
 from syncd.daemon.sending import Settled, doubt_call, plan_again, plan_call, settle_call, undo_call
 from syncd.model import Lane
-from syncd.sdk.channel import Accepted, Form, Pending, Reason, Rejected, StockWrite, WriteReport, WriteRoute
+from syncd.sdk.channel import Form, Reason, Rejected, StockWrite, WriteReport, WriteRoute
 from syncd.sdk.errors import CallRefused, ChannelError, InDoubt
 from syncd.store import outbox
 from syncd.store.engine import Priority, StoreBusy, StoreFull
@@ -28,7 +28,6 @@ from syncd.store.engine import Priority, StoreBusy, StoreFull
 log = structlog.get_logger()
 LEAD_SECONDS = 0.25
 """A fenced or rare call is prepared from so long before its slot."""
-COLLECT_SECONDS = 5.0
 REPEATS = 2
 ROWS_A_TRANSACTION = 250
 MOST_COUNTED = 20_000
@@ -56,7 +55,7 @@ class Dispatcher:
         self.intake = intake
         self.trouble = Trouble(hub, shop, "write")
         self.departure = Departure(hub, shop)
-        self._collect_us = 0
+        self._results = Results(hub, shop)
 
     async def turn(self) -> int | None:
         """Make the next call if one is due. Returns when to look again."""
@@ -66,7 +65,7 @@ class Dispatcher:
         if self.trouble.until_us > now_us:
             return self.trouble.until_us
         try:
-            collect_us = await self._collect(now_us)
+            collect_us = await self._results.collect(now_us)
             due = await self._due(now_us)
             if not due.rows:
                 tick_us = next_tick_us(now_us, self.hub.facts.batch_us)  # new batch rows wake nobody: look at the tick
@@ -266,7 +265,7 @@ class Dispatcher:
             raise
         ended_us = hub.clock.now_us()
         done = await self._keep(lambda conn: settle_call(conn, hub.facts, self.shop.facts, intent_id, report, ended_us))
-        self._measure(agenda, done, report, began_us, ended_us)
+        measure(hub, self.shop, agenda, done, began_us, ended_us)
         hub.wake_writers(done.refreshed)
         await self.trouble.over()
 
@@ -296,79 +295,6 @@ class Dispatcher:
             except (StoreFull, StoreBusy) as error:
                 log.error("settling_waits", shop=self.shop.name, error=str(error))
                 await self.hub.clock.sleep(SETTLE_AGAIN_SECONDS)
-
-    def _measure(self, agenda: Agenda, done: Settled, report: WriteReport, began_us: int, ended_us: int) -> None:
-        metrics, name = self.hub.metrics, self.shop.name
-        for outcome, count in done.outcomes.items():
-            metrics.push_items.labels(name, outcome).inc(count)
-        for listing_id in done.accepted:
-            lane = Lane(agenda.lanes.get(listing_id, Lane.BATCH))
-            seconds = (ended_us - agenda.since_us.get(listing_id, began_us)) / 1e6
-            if lane in (Lane.STOCKOUT, Lane.LOW):
-                self._note_lags(began_us - agenda.since_us.get(listing_id, began_us), ended_us - began_us)
-            if lane is Lane.STOCKOUT:
-                metrics.stockout_seconds.labels(name).observe(max(0.0, seconds))
-            metrics.push_seconds.labels(name, lane.name.lower()).observe(max(0.0, seconds))
-        metrics.last_success.labels(name, "write").set(ended_us / 1e6)
-        if any(isinstance(row, Rejected) for row in report.rows):
-            log.info("rows_refused", shop=name, rows=done.outcomes.get("rejected", 0))
-
-    def _note_lags(self, queued_us: int, applied_us: int) -> None:
-        """Of a change that cannot wait: how long it waited for its call, and how long the call took."""
-        lags, metrics, name = self.hub.facts.lags_of(self.shop.id), self.hub.metrics, self.shop.name
-        queued, applied = max(0.0, queued_us / 1e6), max(0.0, applied_us / 1e6)
-        lags.queue.add(queued)
-        lags.apply.add(applied)
-        metrics.push_queue_seconds.labels(name).observe(queued)
-        metrics.push_apply_seconds.labels(name).observe(applied)
-
-    # -- results that come later ---------------------------------------------------------------------------
-
-    async def _collect(self, now_us: int) -> int | None:
-        """Ask for results of earlier calls. Returns when to ask again; None when nothing is pending."""
-        if not any(route.later for route in self.shop.capabilities.routes):
-            return None
-        if now_us < self._collect_us <= now_us + int(COLLECT_SECONDS * 1e6):
-            return self._collect_us
-        waiting = await self.hub.store.tx(lambda conn: outbox.pending_rows(conn, self.shop.id))
-        self._collect_us = now_us + int(COLLECT_SECONDS * 1e6)
-        if not waiting:
-            return None
-        receipts = [row.receipt for row in waiting if row.receipt is not None]
-        with suppress(InDoubt):
-            answers = await self.shop.running.collect(receipts)
-            await self._take_results(waiting, answers)
-        return self._collect_us
-
-    async def _take_results(self, waiting: list[outbox.IntentRow], answers: Mapping[str, Accepted | Rejected]) -> None:
-        hub = self.hub
-        by_intent: dict[int, list[Accepted | Rejected | Pending]] = {}
-        for row in waiting:
-            answer = answers.get(row.receipt or "")
-            result: Accepted | Rejected | Pending
-            if isinstance(answer, Accepted):
-                result = Accepted(row.position, answer.quantity_after)
-            elif isinstance(answer, Rejected):
-                result = Rejected(row.position, answer.reason, answer.message)
-            else:
-                result = Pending(row.position, row.receipt or "")
-            by_intent.setdefault(row.intent_id, []).append(result)
-        for intent_id, results in by_intent.items():
-            if all(isinstance(one, Pending) for one in results):
-                continue
-            report, now_us = WriteReport(tuple(results)), hub.clock.now_us()
-            done = await hub.store.tx(
-                partial(
-                    settle_call,
-                    facts=hub.facts,
-                    shop=self.shop.facts,
-                    intent_id=intent_id,
-                    report=report,
-                    ended_us=now_us,
-                )
-            )
-            self._measure(Agenda(), done, report, now_us, now_us)
-            hub.wake_writers(done.refreshed)
 
 
 def _earliest(one: int | None, other: int | None) -> int | None:

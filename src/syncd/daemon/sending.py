@@ -39,6 +39,7 @@ from syncd.store.outbox import IntentRow
 from syncd.store.shops import raise_alarm
 
 OVERTAKEN_US = 2_000_000
+OVERTAKEN_AGAIN_SECONDS = 60.0
 """A write to 0 that overtook an open one is sent again so much later, at the soonest."""
 
 
@@ -210,11 +211,14 @@ def settle_call(
     named = {one.index: one for one in report.rows if one.index in rows}
     receipts = [(one.index, one.receipt) for one in named.values() if isinstance(one, Pending)]
     told: list[tuple[int, int, int]] = []
+    landed: list[int] = []
     for position, row in rows.items():
         listing, outcome = listings[row.listing_id], named.get(position)
         if isinstance(outcome, Accepted):
             _accepted(conn, listing, row, outcome, began_us, ended_us)
             told.append((row.target, ended_us, row.listing_id))
+            if row.quantity:
+                landed.append(row.listing_id)
             done.accepted.append(row.listing_id)
             done.count("accepted")
         elif isinstance(outcome, Rejected):
@@ -233,6 +237,7 @@ def settle_call(
     outbox.set_intent(conn, intent_id, "waiting" if waiting else "done")
     if told:
         shops.set_shop(conn, shop.id, wrote_us=ended_us)
+    outbox.hurry(conn, landed)  # a write to 0 that overtook it goes again now
     ids = [row.listing_id for position, row in rows.items() if position not in set(waiting)]
     done.refreshed = refresh_listings(conn, facts, ids, ended_us, by_orders=True)
     return done
@@ -257,10 +262,10 @@ def _accepted(
     doubtful = shown.doubt_us is not None and shown.doubt_us > began_us
     zero = form is Form.ABSOLUTE and row.quantity == 0
     if zero and (doubtful or _overtook(conn, listing, row, began_us)):
-        # which write lands last is unknown: written again after the dead time
+        # which write lands last is unknown: written again after the dead time, and ever more rarely while it hangs
         until = max(shown.doubt_us or 0, ended_us + OVERTAKEN_US)
         put_shown(listing, fence.doubted(shown, 0, until))
-        outbox.put_off(conn, [(until, listing.id)])
+        _again_later(conn, listing, ended_us, first=OVERTAKEN_US / 1e6, longest=OVERTAKEN_AGAIN_SECONDS, least_us=until)
         return
     if form is Form.ABSOLUTE:
         shown = fence.wrote_number(
@@ -321,12 +326,20 @@ def _rejected(
     raise_alarm(conn, "row_refused", shop.id, listing.key, f"{shop.name} refuses {listing.key}: {text}", now_us)
 
 
-def _again_later(conn: Connection, listing: ListingRow, now_us: int, *, first: float = 30.0) -> None:
+def _again_later(
+    conn: Connection,
+    listing: ListingRow,
+    now_us: int,
+    *,
+    first: float = 30.0,
+    longest: float = 3600.0,
+    least_us: int = 0,
+) -> None:
     """Nothing is ever dropped from the queue: a refused row backs off alone."""
     pairs = listing_rows.pairs_by_id(conn, [listing.id])
     attempts = pairs[0][1].attempts + 1 if pairs and pairs[0][1] is not None else 1
-    wait = back_off_seconds(attempts, first=first, longest=3600.0)
-    outbox.put_off(conn, [(now_us + int(wait * 1e6), listing.id)])
+    wait = back_off_seconds(attempts, first=first, longest=longest)
+    outbox.put_off(conn, [(max(least_us, now_us + int(wait * 1e6)), listing.id)])
 
 
 def _doubt(listing: ListingRow, row: IntentRow, dead_us: int) -> None:

@@ -51,6 +51,12 @@ _later = Prepared(
     .values(attempts=outbox.c.attempts + 1, not_before_us=bindparam("v_us")),
     "v_us", "b_id",
 )  # fmt: skip
+_at_once = Prepared(
+    update(outbox)
+    .where(outbox.c.listing_id == bindparam("b_id"), outbox.c.not_before_us > 0)
+    .values(not_before_us=0, attempts=0),
+    "b_id",
+)
 _alone = Prepared(
     update(outbox).where(outbox.c.listing_id == bindparam("b_id")).values(alone=bindparam("v_rows")), "v_rows", "b_id"
 )
@@ -86,6 +92,11 @@ def put_off(conn: Connection, rows: Sequence[tuple[int, int]]) -> None:
     """Not before a time: (time, listing)."""
     if rows:
         _later.many(conn, list(rows))
+
+
+def hurry(conn: Connection, listing_ids: Sequence[int]) -> None:
+    """What was put off goes now."""
+    _at_once.many(conn, [(one,) for one in listing_ids])
 
 
 def send_alone(conn: Connection, rows: Sequence[tuple[int, int]]) -> None:

@@ -1,0 +1,124 @@
+"""What became of writes: measured when their results are there, at once or asked for later."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import structlog
+from sqlalchemy import Connection
+
+from syncd.daemon.agenda import Agenda
+from syncd.daemon.hub import Hub, Shop
+from syncd.daemon.sending import Settled, settle_call
+from syncd.model import Lane
+from syncd.sdk.channel import Accepted, Pending, Rejected, WriteReport
+from syncd.sdk.errors import InDoubt
+from syncd.store import listings as listing_rows
+from syncd.store import outbox
+from syncd.store.outbox import IntentRow
+
+log = structlog.get_logger()
+COLLECT_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """A call whose results came later: what its rows had waited for, when it left, what became of it."""
+
+    agenda: Agenda
+    began_us: int
+    done: Settled
+
+
+class Results:
+    """Results of one shop's calls that come later (`collect` of the channel)."""
+
+    def __init__(self, hub: Hub, shop: Shop) -> None:
+        self.hub = hub
+        self.shop = shop
+        self._again_us = 0
+
+    async def collect(self, now_us: int) -> int | None:
+        """Ask for results of earlier calls. Returns when to ask again; None when nothing is pending."""
+        if not any(route.later for route in self.shop.capabilities.routes):
+            return None
+        if now_us < self._again_us <= now_us + int(COLLECT_SECONDS * 1e6):
+            return self._again_us
+        waiting = await self.hub.store.tx(lambda conn: outbox.pending_rows(conn, self.shop.id))
+        self._again_us = now_us + int(COLLECT_SECONDS * 1e6)
+        if not waiting:
+            return None
+        receipts = [row.receipt for row in waiting if row.receipt is not None]
+        with suppress(InDoubt):
+            await self._take(waiting, await self.shop.running.collect(receipts))
+        return self._again_us
+
+    async def _take(self, waiting: Sequence[IntentRow], answers: Mapping[str, Accepted | Rejected]) -> None:
+        by_intent: dict[int, list[Accepted | Rejected | Pending]] = {}
+        for row in waiting:
+            by_intent.setdefault(row.intent_id, []).append(_result(row, answers.get(row.receipt or "")))
+        for intent_id, results in by_intent.items():
+            if not all(isinstance(one, Pending) for one in results):
+                await self._settle(intent_id, WriteReport(tuple(results)))
+
+    async def _settle(self, intent_id: int, report: WriteReport) -> None:
+        hub, shop, now_us = self.hub, self.shop, self.hub.clock.now_us()
+
+        def settle(conn: Connection) -> Late:
+            agenda = _waited_for(conn, outbox.rows_of_intent(conn, intent_id))
+            began_us = outbox.began_us(conn, intent_id)
+            return Late(agenda, began_us, settle_call(conn, hub.facts, shop.facts, intent_id, report, now_us))
+
+        late = await hub.store.tx(settle)
+        measure(hub, shop, late.agenda, late.done, late.began_us, now_us)
+        hub.wake_writers(late.done.refreshed)
+
+
+def _result(row: IntentRow, answer: Accepted | Rejected | None) -> Accepted | Rejected | Pending:
+    """The answer about a row, by its place in its call."""
+    if isinstance(answer, Accepted):
+        return Accepted(row.position, answer.quantity_after)
+    if isinstance(answer, Rejected):
+        return Rejected(row.position, answer.reason, answer.message)
+    return Pending(row.position, row.receipt or "")
+
+
+def _waited_for(conn: Connection, rows: Sequence[IntentRow]) -> Agenda:
+    """Lane and age of the wishes that these rows answer; one that has changed since has another call to come."""
+    versions = {row.listing_id: row.version for row in rows}
+    agenda = Agenda()
+    for row, wish in listing_rows.pairs_by_id(conn, list(versions)):
+        if wish is not None and wish.version == versions[row.id]:
+            agenda.lanes[row.id], agenda.since_us[row.id] = wish.lane, wish.since_us
+    return agenda
+
+
+def measure(hub: Hub, shop: Shop, agenda: Agenda, done: Settled, began_us: int, ended_us: int) -> None:
+    """Count a call's rows by outcome, and how long each accepted one took since its cause was known."""
+    metrics, name = hub.metrics, shop.name
+    for outcome, count in done.outcomes.items():
+        metrics.push_items.labels(name, outcome).inc(count)
+    for listing_id in done.accepted:
+        lane = Lane(agenda.lanes.get(listing_id, Lane.BATCH))
+        since_us = agenda.since_us.get(listing_id, began_us)
+        seconds = max(0.0, (ended_us - since_us) / 1e6)
+        if lane in (Lane.STOCKOUT, Lane.LOW):
+            _note_lags(hub, shop, began_us - since_us, ended_us - began_us)
+        if lane is Lane.STOCKOUT:
+            metrics.stockout_seconds.labels(name).observe(seconds)
+        metrics.push_seconds.labels(name, lane.name.lower()).observe(seconds)
+    metrics.last_success.labels(name, "write").set(ended_us / 1e6)
+    if refused := done.outcomes.get("rejected", 0):
+        log.info("rows_refused", shop=name, rows=refused)
+
+
+def _note_lags(hub: Hub, shop: Shop, queued_us: int, applied_us: int) -> None:
+    """Of a change that cannot wait: how long it waited for its call, and how long the call took."""
+    lags, metrics = hub.facts.lags_of(shop.id), hub.metrics
+    queued, applied = max(0.0, queued_us / 1e6), max(0.0, applied_us / 1e6)
+    lags.queue.add(queued)
+    lags.apply.add(applied)
+    metrics.push_queue_seconds.labels(shop.name).observe(queued)
+    metrics.push_apply_seconds.labels(shop.name).observe(applied)
