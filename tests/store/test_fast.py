@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Connection, bindparam, create_engine, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import asyncpg
+from sqlalchemy.exc import IntegrityError
 
 from syncd.store.fast import Prepared
 from syncd.store.schema import location, metadata
@@ -49,7 +50,7 @@ def test_values_go_where_the_names_say_whatever_the_order_in_the_sql(conn: Conne
     rename = Prepared(
         update(location).where(location.c.id == bindparam("which")).values(name=bindparam("new")), "which", "new"
     )
-    assert rename.one(conn, (2, "north")).rowcount == 1
+    assert rename.one(conn, (2, "north")) == 1
     rename.many(conn, [(1, "south"), (3, "nowhere")])
     assert names.all(conn) == [("south",), ("north",)]
 
@@ -65,6 +66,39 @@ def test_constants_of_the_statement_and_in_lists_are_kept(conn: Connection) -> N
     assert some.all(conn, (2,)) == [(3,)]
     Prepared(delete(location).where(location.c.id.in_([1, 3]))).one(conn)
     assert names.all(conn) == [("annex",)]
+
+
+def test_a_list_of_any_length_is_asked_for_in_few_statements(conn: Connection) -> None:
+    add.many(conn, [(number, f"l{number}") for number in range(1, 1301)])
+    some = Prepared(
+        select(location.c.id)
+        .where(location.c.name != bindparam("but"), location.c.id.in_(bindparam("ids", expanding=True)))
+        .order_by(location.c.id),
+        "but", each="ids",
+    )  # fmt: skip
+    assert some.of(conn, [], ("l2",)) == []
+    assert some.of(conn, [3, 2, 1], ("l2",)) == [(1,), (3,)]
+    assert some.of(conn, range(1, 1301), ("l2",)) == [(number,) for number in range(1, 1301) if number != 2]
+    assert len(some._compiled) == 2  # 4 and 512
+
+
+def test_constants_stand_in_the_sql_so_that_a_partial_index_needs_no_new_plan(conn: Connection) -> None:
+    add.many(conn, [(1, "it's"), (2, "annex")])
+    named = Prepared(
+        select(location.c.id).where(location.c.name == "it's", location.c.id < bindparam("x")).limit(7), "x"
+    )
+    assert named.all(conn, (2,)) == [(1,)]
+    sql, _shape = named._for(conn.dialect)
+    assert "'it''s'" in sql
+    assert sql.count("?") == 1
+
+
+def test_a_refused_row_is_told_as_core_tells_it(conn: Connection) -> None:
+    add.many(conn, [(1, "main")])
+    with pytest.raises(IntegrityError):
+        add.many(conn, [(1, "again")])
+    with pytest.raises(IntegrityError):
+        add.one(conn, (1, "again"))
 
 
 def test_one_parameter_may_occur_twice(conn: Connection) -> None:

@@ -7,7 +7,7 @@ import heapq
 import sqlite3
 import threading
 from collections.abc import Callable
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,10 +23,11 @@ T = TypeVar("T")
 GROUP_LIMIT = 64
 GROUP_SECONDS = 0.05
 BUSY_SECONDS = 5.0
+STATEMENTS = 512
 READERS = 4
 SAFE = ("trusted_schema = OFF", "mmap_size = 0")
 ROOMY = ("cache_size = -65536", "wal_autocheckpoint = 4000")  # else the rows of one booking spill from the cache
-WRITER_PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "cell_size_check = ON", *ROOMY, *SAFE)
+WRITER_PRAGMAS = ("journal_mode = WAL", "cell_size_check = ON", *ROOMY, *SAFE)
 READER_PRAGMAS = ("query_only = ON", "wal_autocheckpoint = 0", *SAFE)
 
 
@@ -52,6 +53,13 @@ class StoreBroken(StoreError):
 
 class StoreClosed(StoreError):
     """The store is closed or closing."""
+
+
+class Sync(StrEnum):
+    """What a commit outlives: a power cut, or only the death of the process (in simulations)."""
+
+    FULL = "FULL"
+    OFF = "OFF"
 
 
 class Priority(IntEnum):
@@ -95,8 +103,9 @@ class Store:
         self._clock = clock
         self._held = held
         self._raw = sqlite3.connect(
-            path or ":memory:", timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-        )
+            path or ":memory:", timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False,
+            cached_statements=STATEMENTS,
+        )  # fmt: skip
         self._engine = create_engine("sqlite+pysqlite://", creator=lambda: self._raw, poolclass=StaticPool)
         self._conn = self._engine.connect()
         self._closed = False
@@ -111,7 +120,7 @@ class Store:
             self._thread = threading.Thread(target=self._work, name="store-writer", daemon=True)
 
     @classmethod
-    def open(cls, path: Path | None, *, clock: Clock, inline: bool = False) -> Store:
+    def open(cls, path: Path | None, *, clock: Clock, inline: bool = False, sync: Sync = Sync.FULL) -> Store:
         """Open the store and bring it to the newest schema; None makes one in memory, always inline.
 
         Inline: functions run at once in the caller, without a thread, for simulation. Blocks until checked.
@@ -122,7 +131,7 @@ class Store:
             held = None if path is None else lock.FileLock.take(path)
             dropped = path is not None and lock.drop_foreign_log(path)
             store = cls(path, clock, inline, held)
-            store._prepare()
+            store._prepare(sync)
             if dropped:
                 store.warnings.append(f"{path}-wal belonged to another database and was removed: a backup was restored")
         except BaseException as error:
@@ -194,11 +203,11 @@ class Store:
         if self._held is not None:
             self._held.release()
 
-    def _prepare(self) -> None:
+    def _prepare(self, sync: Sync) -> None:
         conn = self._conn
         if reason := migrations.refusal(conn):
             raise StoreRefused(f"{self.path}: {reason}")
-        for pragma in WRITER_PRAGMAS:
+        for pragma in (*WRITER_PRAGMAS, f"synchronous = {sync}"):
             conn.exec_driver_sql(f"PRAGMA {pragma}")
         if damage := migrations.damage(conn):
             raise StoreBroken(f"{self.path} is damaged ({damage}); restore the newest backup")
@@ -318,13 +327,18 @@ class Store:
             self.crash_point(name)
 
     def _read_inline(self, fn: Callable[[Connection], T]) -> T:
-        self._raw.execute("PRAGMA query_only = ON")
+        """Given up at its end: `PRAGMA query_only` would make every statement be compiled anew."""
+        changes = self._raw.total_changes
+        self._raw.execute("BEGIN")
         try:
-            return fn(self._conn)
+            result = fn(self._conn)
         except DBAPIError as error:
             raise _named(error, reading=True) from error
         finally:
-            self._raw.execute("PRAGMA query_only = OFF")
+            self._roll_back()
+        if self._raw.total_changes != changes:
+            raise StoreError("a function given to read() must not write")
+        return result
 
 
 async def _read(readers: AsyncEngine, fn: Callable[[Connection], T]) -> T:

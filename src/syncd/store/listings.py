@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter, itemgetter
+from typing import Any
 
 from sqlalchemy import (
     BindParameter,
@@ -159,20 +160,17 @@ _save_jan = Prepared(
     .values(jan=bindparam("v_jan")),
     "v_jan", "b_shop", "b_key",
 )  # fmt: skip
-_by_key = select(*_columns).where(
-    listing.c.shop_id == bindparam("shop"), listing.c.key.in_(bindparam("keys", expanding=True))
-)
-_by_id = select(*_columns).where(listing.c.id.in_(bindparam("ids", expanding=True)))
-_of_skus = (
-    select(*pair_columns)
-    .outerjoin(outbox, outbox.c.listing_id == listing.c.id)
-    .where(listing.c.sku_id.in_(bindparam("skus", expanding=True)))
-)
-_by_id_with_wish = (
-    select(*pair_columns)
-    .outerjoin(outbox, outbox.c.listing_id == listing.c.id)
-    .where(listing.c.id.in_(bindparam("ids", expanding=True)))
-)
+_some_ids: BindParameter[Any] = bindparam("ids", expanding=True)
+_in_shop = listing.c.shop_id == bindparam("b_shop")
+_with_wish = select(*pair_columns).outerjoin(outbox, outbox.c.listing_id == listing.c.id)
+_by_key = Prepared(select(*_columns).where(_in_shop, listing.c.key.in_(_some_ids)), "b_shop", each="ids")
+_by_id = Prepared(select(*_columns).where(listing.c.id.in_(_some_ids)), each="ids")
+_of_skus = Prepared(_with_wish.where(listing.c.sku_id.in_(_some_ids)), each="ids")
+_by_id_with_wish = Prepared(_with_wish.where(listing.c.id.in_(_some_ids)), each="ids")
+_sellers = Prepared(
+    select(listing.c.id, listing.c.sku_id).where(listing.c.sku_id.in_(_some_ids), _in_shop, listing.c.state != "gone"),
+    "b_shop", each="ids",
+)  # fmt: skip
 _SPLIT = len(COLUMNS)
 
 
@@ -188,44 +186,27 @@ _exposure_values = attrgetter(*EXPOSURE_COLUMNS, "id")
 
 def listings_by_key(conn: Connection, shop_id: int, keys: Sequence[str]) -> dict[str, ListingRow]:
     """Listings of a shop by their key."""
-    found: dict[str, ListingRow] = {}
-    for some in chunks(keys):
-        for row in conn.execute(_by_key, {"shop": shop_id, "keys": some}).all():
-            found[row[2]] = ListingRow(*row)
-    return found
+    return {row[2]: ListingRow(*row) for row in _by_key.of(conn, keys, (shop_id,))}
 
 
 def listings_by_id(conn: Connection, ids: Sequence[int]) -> dict[int, ListingRow]:
     """Listings by row id."""
-    found: dict[int, ListingRow] = {}
-    for some in chunks(ids):
-        found.update((row[0], ListingRow(*row)) for row in conn.execute(_by_id, {"ids": some}).all())
-    return found
+    return {row[0]: ListingRow(*row) for row in _by_id.of(conn, ids)}
 
 
 def listings_of_skus(conn: Connection, sku_ids: Sequence[int]) -> list[Pair]:
     """Every listing of these SKUs, on any shop, with its wish."""
-    found: list[Pair] = []
-    for some in chunks(sku_ids):
-        found.extend(map(to_pair, conn.execute(_of_skus, {"skus": some}).all()))
-    return found
+    return [to_pair(row) for row in _of_skus.of(conn, sku_ids)]
 
 
 def sellers(conn: Connection, shop_id: int, sku_ids: Sequence[int]) -> list[tuple[int, int]]:
     """Listings of a shop that sell one of these SKUs: (listing, SKU)."""
-    found: list[tuple[int, int]] = []
-    for some in chunks(sku_ids):
-        query = select(listing.c.id, listing.c.sku_id).where(listing.c.sku_id.in_(some), listing.c.shop_id == shop_id)
-        found.extend((row[0], row[1]) for row in conn.execute(query.where(listing.c.state != "gone")).all())
-    return found
+    return [(row[0], row[1]) for row in _sellers.of(conn, sku_ids, (shop_id,))]
 
 
 def pairs_by_id(conn: Connection, ids: Sequence[int]) -> list[Pair]:
     """Listings by row id with their wishes."""
-    found: list[Pair] = []
-    for some in chunks(ids):
-        found.extend(map(to_pair, conn.execute(_by_id_with_wish, {"ids": some}).all()))
-    return found
+    return [to_pair(row) for row in _by_id_with_wish.of(conn, ids)]
 
 
 def listings_after(conn: Connection, shop_id: int, after_id: int, most: int, *, ours: bool = True) -> list[ListingRow]:

@@ -108,18 +108,21 @@ _update_line = Prepared(
 )
 _insert_entry = Prepared(insert(entry).values({name: bindparam(name) for name in ENTRY_COLUMNS}), *ENTRY_COLUMNS)
 
-_orders_by_number = (
+_orders_by_number = Prepared(
     select(*(orders.c[name] for name in ORDER_COLUMNS))
-    .where(orders.c.shop_id == bindparam("shop"))
-    .where(orders.c.number.in_(bindparam("numbers", expanding=True)))
+    .where(orders.c.shop_id == bindparam("b_shop"))
+    .where(orders.c.number.in_(bindparam("numbers", expanding=True))),
+    "b_shop", each="numbers",
+)  # fmt: skip
+_orders_by_id = Prepared(
+    select(*(orders.c[name] for name in ORDER_COLUMNS)).where(orders.c.id.in_(bindparam("ids", expanding=True))),
+    each="ids",
 )
-_orders_by_id = select(*(orders.c[name] for name in ORDER_COLUMNS)).where(
-    orders.c.id.in_(bindparam("ids", expanding=True))
-)
-_lines_of = (
+_lines_of = Prepared(
     select(*(order_line.c[name] for name in LINE_COLUMNS))
     .where(order_line.c.order_id.in_(bindparam("ids", expanding=True)))
-    .order_by(order_line.c.id)
+    .order_by(order_line.c.id),
+    each="ids",
 )
 
 
@@ -135,27 +138,19 @@ def chunks(items: Sequence[T], size: int = CHUNK) -> Iterable[Sequence[T]]:
 
 def load_orders(conn: Connection, shop_id: int, numbers: Sequence[str]) -> dict[str, OrderRow]:
     """Known orders of a shop by number."""
-    found: dict[str, OrderRow] = {}
-    for some in chunks(numbers):
-        for row in conn.execute(_orders_by_number, {"shop": shop_id, "numbers": some}).all():
-            found[row[2]] = OrderRow(*row)
-    return found
+    return {row[2]: OrderRow(*row) for row in _orders_by_number.of(conn, numbers, (shop_id,))}
 
 
 def load_orders_by_id(conn: Connection, ids: Sequence[int]) -> dict[int, OrderRow]:
     """Orders by row id."""
-    found: dict[int, OrderRow] = {}
-    for some in chunks(ids):
-        found.update((row[0], OrderRow(*row)) for row in conn.execute(_orders_by_id, {"ids": some}).all())
-    return found
+    return {row[0]: OrderRow(*row) for row in _orders_by_id.of(conn, ids)}
 
 
 def load_lines(conn: Connection, order_ids: Sequence[int]) -> dict[int, list[LineRow]]:
     """Lines of orders, by order id."""
     found: dict[int, list[LineRow]] = {}
-    for some in chunks(order_ids):
-        for row in conn.execute(_lines_of, {"ids": some}).all():
-            found.setdefault(row[1], []).append(LineRow(*row))
+    for row in _lines_of.of(conn, order_ids):
+        found.setdefault(row[1], []).append(LineRow(*row))
     return found
 
 

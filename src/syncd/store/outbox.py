@@ -184,13 +184,7 @@ def due_rows(
 
 def pending_rows(conn: Connection, shop_id: int) -> list[IntentRow]:
     """Rows whose results come later."""
-    query = (
-        select(*_row_columns)
-        .join(intent, intent.c.id == intent_row.c.intent_id)
-        .where(intent.c.shop_id == shop_id, intent.c.state == "waiting", intent_row.c.live == 1)
-        .where(intent_row.c.receipt.is_not(None))
-    )
-    return [IntentRow(*row) for row in conn.execute(query).all()]
+    return [IntentRow(*row) for row in _pending.all(conn, (shop_id,))]
 
 
 # --- intents ----------------------------------------------------------------------------------------------------
@@ -241,11 +235,25 @@ _rows_of = Prepared(
     .order_by(intent_row.c.position),
     "b_intent",
 )
-_live_of = (
+_live_of = Prepared(
     select(*_row_columns, intent.c.began_us)
     .join(intent, intent.c.id == intent_row.c.intent_id)
-    .where(intent_row.c.listing_id.in_(bindparam("ids", expanding=True)), intent_row.c.live == 1)
+    .where(intent_row.c.listing_id.in_(bindparam("ids", expanding=True)), intent_row.c.live == 1),
+    each="ids",
 )
+_pending = Prepared(
+    select(*_row_columns)
+    .join(intent, intent.c.id == intent_row.c.intent_id)
+    .where(intent.c.shop_id == bindparam("b_shop"), intent.c.state == "waiting", intent_row.c.live == 1)
+    .where(intent_row.c.receipt.is_not(None)),
+    "b_shop",
+)
+_INTENT = ("shop_id", "route", "key", "began_us", "dead_us")
+_insert_intent = Prepared(
+    insert(intent).values({name: bindparam(name) for name in _INTENT} | {"state": "open"}).returning(intent.c.id),
+    *_INTENT,
+)
+_began = Prepared(select(intent.c.began_us).where(intent.c.id == bindparam("b_id")), "b_id")
 _row_done = Prepared(
     update(intent_row)
     .where(intent_row.c.intent_id == bindparam("b_intent"), intent_row.c.position == bindparam("b_position"))
@@ -275,10 +283,7 @@ def add_intent(
     conn: Connection, shop_id: int, route: str, key: str, began_us: int, dead_us: int, rows: Sequence[IntentRow]
 ) -> int:
     """Make a call durable. The rows' `intent_id` is filled in; a second live write of a listing is refused."""
-    statement = insert(intent).values(
-        shop_id=shop_id, route=route, key=key, began_us=began_us, dead_us=dead_us, state="open"
-    )
-    new_id = int(conn.execute(statement.returning(intent.c.id)).scalar_one())
+    [[new_id]] = _insert_intent.all(conn, (shop_id, route, key, began_us, dead_us))
     _insert_row.many(
         conn,
         [
@@ -287,7 +292,7 @@ def add_intent(
             for r in rows
         ],
     )  # fmt: skip
-    return new_id
+    return int(new_id)
 
 
 def rows_of_intent(conn: Connection, intent_id: int) -> list[IntentRow]:
@@ -297,7 +302,8 @@ def rows_of_intent(conn: Connection, intent_id: int) -> list[IntentRow]:
 
 def began_us(conn: Connection, intent_id: int) -> int:
     """When a call was made durable, right before it was sent."""
-    return int(conn.execute(select(intent.c.began_us).where(intent.c.id == intent_id)).scalar_one())
+    [[began]] = _began.all(conn, (intent_id,))
+    return int(began)
 
 
 def live_intents(conn: Connection, shop_id: int, *states: str) -> list[Intent]:
@@ -308,10 +314,7 @@ def live_intents(conn: Connection, shop_id: int, *states: str) -> list[Intent]:
 
 def live_rows_of(conn: Connection, listing_ids: Sequence[int]) -> list[tuple[IntentRow, int]]:
     """Live rows that touch these listings, with the time their call began."""
-    found: list[tuple[IntentRow, int]] = []
-    for some in chunks(listing_ids):
-        found.extend((IntentRow(*row[:-1]), row[-1]) for row in conn.execute(_live_of, {"ids": some}).all())
-    return found
+    return [(IntentRow(*row[:-1]), row[-1]) for row in _live_of.of(conn, listing_ids)]
 
 
 def note_meanwhile(conn: Connection, intent_id: int, position: int, *, old: int, new: int, restocked: int) -> None:

@@ -151,8 +151,7 @@ def raise_alarm(conn: Connection, kind: str, shop_id: int | None, subject: str, 
 
 def clear_alarm(conn: Connection, kind: str, shop_id: int | None, subject: str, now_us: int) -> bool:
     """Close an alarm; True when one was open."""
-    result = _clear.one(conn, (kind, subject, shop_id, now_us))
-    return bool(result.rowcount)
+    return bool(_clear.one(conn, (kind, subject, shop_id, now_us)))
 
 
 def clear_alarms(conn: Connection, kind: str, now_us: int) -> None:

@@ -42,7 +42,9 @@ def _upsert(dialect: str) -> Insert:
 
 _put = Prepared(_upsert, "sku_id", *NAMES)
 _any = Prepared(select(stance.c.sku_id).limit(1))
-_of = select(stance.c.sku_id, *_columns).where(stance.c.sku_id.in_(bindparam("ids", expanding=True)))
+_of = Prepared(
+    select(stance.c.sku_id, *_columns).where(stance.c.sku_id.in_(bindparam("ids", expanding=True))), each="ids"
+)
 
 
 def any_stance(conn: Connection) -> bool:
@@ -52,12 +54,9 @@ def any_stance(conn: Connection) -> bool:
 
 def load_stances(conn: Connection, sku_ids: Sequence[int]) -> dict[int, StanceRow]:
     """Stances of these SKUs; those without a row are missing."""
-    found: dict[int, StanceRow] = {}
     if not any_stance(conn):
-        return found
-    for some in chunks(sku_ids):
-        found.update((row[0], StanceRow(*row[1:])) for row in conn.execute(_of, {"ids": some}).all())
-    return found
+        return {}
+    return {row[0]: StanceRow(*row[1:]) for row in _of.of(conn, sku_ids)}
 
 
 def save_stances(conn: Connection, rows: Mapping[int, StanceRow | None]) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, delete, insert, select
+from sqlalchemy import BindParameter, Connection, bindparam, case, delete, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import Insert
 
@@ -43,24 +44,28 @@ def _add_balance(dialect: str) -> Insert:
 
 
 _add = Prepared(_add_balance, "sku_id", "location_id", "on_hand", "ordered", "allocated", "raised_us")
-_balances = select(
-    balance.c.sku_id,
-    balance.c.location_id,
-    balance.c.on_hand,
-    balance.c.ordered,
-    balance.c.allocated,
-    balance.c.opened_us,
-    balance.c.counted_us,
-    balance.c.raised_us,
-).where(balance.c.sku_id.in_(bindparam("ids", expanding=True)))
-_parts_down = select(part.c.bundle_id, part.c.part_id, part.c.pieces).where(
-    part.c.bundle_id.in_(bindparam("ids", expanding=True))
+_ids: BindParameter[Any] = bindparam("ids", expanding=True)
+_balances = Prepared(
+    select(
+        balance.c.sku_id,
+        balance.c.location_id,
+        balance.c.on_hand,
+        balance.c.ordered,
+        balance.c.allocated,
+        balance.c.opened_us,
+        balance.c.counted_us,
+        balance.c.raised_us,
+    ).where(balance.c.sku_id.in_(_ids)),
+    each="ids",
 )
-_rules = select(rule.c.name, rule.c.shop_id, rule.c.sku_id, rule.c.value).where(
-    rule.c.sku_id.in_(bindparam("ids", expanding=True))
+_parts_down = Prepared(
+    select(part.c.bundle_id, part.c.part_id, part.c.pieces).where(part.c.bundle_id.in_(_ids)), each="ids"
+)
+_rules = Prepared(
+    select(rule.c.name, rule.c.shop_id, rule.c.sku_id, rule.c.value).where(rule.c.sku_id.in_(_ids)), each="ids"
 )
 _narrow_rules = Prepared(select(rule.c.sku_id).where(rule.c.sku_id > 0).limit(1))
-_parts_up = select(part.c.bundle_id).where(part.c.part_id.in_(bindparam("ids", expanding=True)))
+_parts_up = Prepared(select(part.c.bundle_id).where(part.c.part_id.in_(_ids)), each="ids")
 
 
 def add_to_balances(conn: Connection, rows: Sequence[tuple[int, int, int, int, int, int]]) -> None:
@@ -72,9 +77,8 @@ def add_to_balances(conn: Connection, rows: Sequence[tuple[int, int, int, int, i
 def load_balances(conn: Connection, sku_ids: Sequence[int]) -> dict[int, dict[int, BalanceRow]]:
     """Balances by SKU and location; a SKU that never moved is missing."""
     found: dict[int, dict[int, BalanceRow]] = {}
-    for some in chunks(sku_ids):
-        for row in conn.execute(_balances, {"ids": some}).all():
-            found.setdefault(row[0], {})[row[1]] = BalanceRow(*row[2:])
+    for row in _balances.of(conn, sku_ids):
+        found.setdefault(row[0], {})[row[1]] = BalanceRow(*row[2:])
     return found
 
 
@@ -94,10 +98,9 @@ def parts_below(conn: Connection, sku_ids: Iterable[int]) -> dict[int, dict[int,
     todo = sorted(set(sku_ids))
     while todo:
         below: set[int] = set()
-        for some in chunks(todo):
-            for bundle_id, part_id, pieces in conn.execute(_parts_down, {"ids": some}).all():
-                graph.setdefault(bundle_id, {})[part_id] = pieces
-                below.add(part_id)
+        for bundle_id, part_id, pieces in _parts_down.of(conn, todo):
+            graph.setdefault(bundle_id, {})[part_id] = pieces
+            below.add(part_id)
         todo = sorted(below - graph.keys())
     return graph
 
@@ -107,9 +110,7 @@ def bundles_above(conn: Connection, sku_ids: Iterable[int]) -> set[int]:
     known = set(sku_ids)
     todo = sorted(known)
     while todo:
-        above: set[int] = set()
-        for some in chunks(todo):
-            above.update(row[0] for row in conn.execute(_parts_up, {"ids": some}).all())
+        above = {row[0] for row in _parts_up.of(conn, todo)}
         todo = sorted(above - known)
         known |= above
     return known
@@ -179,9 +180,8 @@ def load_rules(conn: Connection, sku_ids: Sequence[int]) -> dict[tuple[str, int,
     """Rules of these SKUs and of every wider scope: (rule, shop or 0, SKU or 0) -> value."""
     found: dict[tuple[str, int, int], int] = {}
     narrow = bool(_narrow_rules.all(conn))  # most stores have none for single SKUs: no need to ask for each
-    for some in ((0,), *(chunks(sku_ids) if narrow else ())):
-        for name, shop_id, sku_id, value in conn.execute(_rules, {"ids": some}).all():
-            found[name, shop_id, sku_id] = value
+    for name, shop_id, sku_id, value in _rules.of(conn, [0, *(sku_ids if narrow else ())]):
+        found[name, shop_id, sku_id] = value
     return found
 
 

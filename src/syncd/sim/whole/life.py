@@ -23,7 +23,7 @@ from syncd.sim.trial import Crash
 from syncd.sim.whole.malls import Mall
 from syncd.sim.whole.trace import Trace
 from syncd.store.backup import backup
-from syncd.store.engine import Store, StoreClosed, StoreFull, StoreRefused
+from syncd.store.engine import Store, StoreClosed, StoreFull, StoreRefused, Sync
 from syncd.store.vault import Vault
 from syncd.testing.world import World
 from syncd_files.emulator import ORDERS, ORDERS_DONE, FilesEmulator
@@ -75,8 +75,7 @@ class Life:
         """Start a daemon over whatever the file holds."""
         first = not self.path.exists()
         self.dead = self.full = False  # somebody made room, or it would not start
-        store = self.store = Store.open(self.path, clock=self.clock, inline=True)
-        await store.read(lambda conn: conn.exec_driver_sql("PRAGMA synchronous = OFF"))  # a process dies, no power cut
+        store = self.store = Store.open(self.path, clock=self.clock, inline=True, sync=Sync.OFF)
         await self._forget_undelivered(store)  # a restored file has booked less than the daemon before it
         store.crash_point = self._point
         crash_at, self.crash_at = self.crash_at, None
