@@ -46,6 +46,24 @@ _of = Prepared(
     select(stance.c.sku_id, *_columns).where(stance.c.sku_id.in_(bindparam("ids", expanding=True))), each="ids"
 )
 
+_due = Prepared(
+    select(stance.c.sku_id)
+    .where((stance.c.next_us <= bindparam("b_now")) | (stance.c.mode == "escrow"))
+    .order_by(stance.c.sku_id)
+    .limit(bindparam("b_most")),
+    "b_now", "b_most",
+)  # fmt: skip
+_in_escrow = Prepared(select(stance.c.sku_id).where(stance.c.mode == "escrow"))
+_watched = Prepared(
+    select(listing.c.id, listing.c.key)
+    .join(stance, stance.c.sku_id == listing.c.sku_id)
+    .where(listing.c.shop_id == bindparam("b_shop"), listing.c.state == "ours", listing.c.id > bindparam("b_after"))
+    .where(stance.c.watched == 1)
+    .order_by(listing.c.id)
+    .limit(bindparam("b_most")),
+    "b_shop", "b_after", "b_most",
+)  # fmt: skip
+
 
 def any_stance(conn: Connection) -> bool:
     """Whether any SKU is shown otherwise than mirrored."""
@@ -69,21 +87,14 @@ def save_stances(conn: Connection, rows: Mapping[int, StanceRow | None]) -> None
 
 def due_stances(conn: Connection, now_us: int, most: int = 500) -> list[int]:
     """SKUs whose stance time alone may change by now, and those in escrow: they are looked at again and again."""
-    query = select(stance.c.sku_id).where((stance.c.next_us <= now_us) | (stance.c.mode == "escrow"))
-    return [row[0] for row in conn.execute(query.order_by(stance.c.sku_id).limit(most))]
+    return [row[0] for row in _due.all(conn, (now_us, most))]
 
 
 def in_escrow(conn: Connection) -> list[int]:
     """Every SKU in escrow."""
-    return [row[0] for row in conn.execute(select(stance.c.sku_id).where(stance.c.mode == "escrow"))]
+    return [row[0] for row in _in_escrow.all(conn)]
 
 
 def watched_listings(conn: Connection, shop_id: int, after_id: int, most: int) -> list[tuple[int, str]]:
     """Listings (id, key) of a shop whose SKU is watched, in the order of their ids."""
-    query = (
-        select(listing.c.id, listing.c.key)
-        .join(stance, stance.c.sku_id == listing.c.sku_id)
-        .where(listing.c.shop_id == shop_id, listing.c.state == "ours", listing.c.id > after_id)
-        .where(stance.c.watched == 1)
-    )
-    return [(row[0], row[1]) for row in conn.execute(query.order_by(listing.c.id).limit(most))]
+    return [(row[0], row[1]) for row in _watched.all(conn, (shop_id, after_id, most))]
