@@ -20,11 +20,13 @@ from starlette.routing import Route
 
 from syncd.clock import Clock
 from syncd.testing.emulator import HttpEmulator, RateJudge
+from syncd.testing.mall import HasOptions
 from syncd.testing.world import Market, World
 from syncd_amazon.api import RATES
 from syncd_amazon.emulator_files import FeedJudge, FileDesk
 from syncd_amazon.emulator_listings import ListingDesk, Result
 from syncd_amazon.emulator_orders import LAG, OrderDesk
+from syncd_amazon.options import LEAD_ATTRIBUTE, LEAD_TIME, RESTOCK, RESTOCK_ATTRIBUTE
 from syncd_amazon.settings import JAPAN
 
 SELLER = "A2EMULATEDSELLER"
@@ -37,7 +39,7 @@ UNESCAPED = frozenset(b"/ #()")
 Handler = Callable[[Request], Awaitable[Result]]
 
 
-class AmazonEmulator(HttpEmulator):
+class AmazonEmulator(HttpEmulator, HasOptions):
     """One seller account. The quirks are what the fact sheet leaves open; the first setting is the default."""
 
     quirks: ClassVar[Mapping[str, Sequence[str]]] = {
@@ -89,6 +91,11 @@ class AmazonEmulator(HttpEmulator):
             "client_secret_issued": self.clock.now().date(),
             "refresh_token": SecretStr(REFRESH_TOKEN),
         }
+
+    def options_of(self, key: str) -> dict[str, str]:
+        kept = self.listings.options.get(key, {})
+        named = {LEAD_TIME: kept.get(LEAD_ATTRIBUTE), RESTOCK: kept.get(RESTOCK_ATTRIBUTE)}
+        return {name: str(value).partition("T")[0] for name, value in named.items() if value is not None}
 
     def settle(self) -> None:
         self.files.settle()

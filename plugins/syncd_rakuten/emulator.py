@@ -20,12 +20,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from syncd.clock import Clock
+from syncd.sdk.channel import Webhook
 from syncd.testing.emulator import Handler, HttpEmulator, RateJudge
+from syncd.testing.mall import HasOptions, Pushes
 from syncd.testing.world import Market, TruthListing, World
 from syncd_rakuten.emulator_orders import OrderDesk
 from syncd_rakuten.emulator_shipping import ShippingDesk
 from syncd_rakuten.emulator_stock import StockDesk
-from syncd_rakuten.wire import JST, order_time
+from syncd_rakuten.wire import JST, LEAD_TIMES, SHIP_FROM, order_time
 
 SERVICE_SECRET = "SP000000_emulated"  # noqa: S105  # opens the emulator only
 LICENSE_KEY = "SL000000_emulated"
@@ -35,7 +37,7 @@ EVERY_METHOD = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 STRICT_CONTENT_TYPE = "application/json;charset=utf-8"
 
 
-class RakutenEmulator(HttpEmulator):
+class RakutenEmulator(HttpEmulator, Pushes, HasOptions):
     """One Rakuten shop. The quirks are what the fact sheet calls not confirmed; the first is the default."""
 
     quirks: ClassVar[Mapping[str, Sequence[str]]] = {
@@ -55,6 +57,7 @@ class RakutenEmulator(HttpEmulator):
         "confirmed_order": ("awaits_shipment", "processed_first"),
         "refusal_status": ("400", "200"),
     }
+    signs_pushes = False
 
     def __init__(
         self, world: World, market: Market, clock: Clock, *, round_trip_seconds: float = 0.0, **quirks: str
@@ -77,6 +80,7 @@ class RakutenEmulator(HttpEmulator):
         self.stock = StockDesk(market, self.quirk, self.began)
         self.orders = OrderDesk(market, self.quirk, self.began)
         self.shipping = ShippingDesk(market, self.quirk)
+        self.pushed_orders = 0
         self.license_ends = clock.now() + timedelta(days=90)
         self.switched_off: set[str] = set()
         self.too_new: set[str] = set()
@@ -98,6 +102,19 @@ class RakutenEmulator(HttpEmulator):
             "notice_auth_key": SecretStr(NOTICE_KEY),
         }
 
+    def pushed(self) -> list[Webhook]:
+        """Notices of new orders. A person registers their address in RMS; they bear a key and no signature."""
+        orders = list(self.market.orders)
+        new, self.pushed_orders = orders[self.pushed_orders :], len(orders)
+        return [Webhook({"content-type": "text/xml"}, self.notice_of(number)) for number in new]
+
+    def options_of(self, key: str) -> dict[str, str]:
+        kept = self.stock.lead_times.get(key, {})
+        times = kept.get("operationLeadTime", {})
+        found = {name: str(times[field]) for name, field in LEAD_TIMES.items() if field in times}
+        ships = ",".join(str(one) for one in kept.get("shipFromIds", ()))
+        return found | ({SHIP_FROM: ships} if ships else {})
+
     def notice_of(self, number: str) -> bytes:
         """The push notice of a new order, as Rakuten would post it."""
         order = self.market.orders[number]
@@ -107,7 +124,7 @@ class RakutenEmulator(HttpEmulator):
         auth = f"<contractId>1</contractId><shopUrl>{SHOP_URL}</shopUrl><authKey>{NOTICE_KEY}</authKey>"
         return (
             f"<orderNotifyModel><authModel>{auth}</authModel><orderInfoNotifyModel>"
-            f"<orderNumber>{number}</orderNumber><seqId>{len(self.market.orders)}</seqId>"
+            f"<orderNumber>{number}</orderNumber><seqId>{list(self.market.orders).index(number) + 1}</seqId>"
             f"<orderDate>{order_time(order.placed_at)}</orderDate><orderType>1</orderType>{baskets}"
             f"</orderInfoNotifyModel></orderNotifyModel>"
         ).encode()

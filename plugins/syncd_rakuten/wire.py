@@ -254,6 +254,11 @@ def lead_times_of(body: Any, pair: Pair) -> dict[str, Any] | None:
 
 def with_options(fields: Mapping[str, Any], options: Mapping[str, str]) -> dict[str, Any]:
     """What 2.1 shall keep once these options are set; an empty text takes one away. Raises ValueError."""
+    unknown = options.keys() - LISTING_OPTIONS
+    if unknown:
+        raise ValueError(
+            f"Rakuten has no option {', '.join(sorted(unknown))}; it has {', '.join(sorted(LISTING_OPTIONS))}"
+        )
     times = dict(fields.get("operationLeadTime") or {})
     ships = list(fields.get("shipFromIds") or ())
     for name, text in options.items():

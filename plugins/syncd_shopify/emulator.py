@@ -17,7 +17,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from syncd.clock import Clock
+from syncd.sdk.channel import Webhook
 from syncd.testing.emulator import Fault, HttpEmulator
+from syncd.testing.mall import Pushes
 from syncd.testing.world import Market, World
 from syncd_shopify.checking import ALL_ORDERS, SCOPES
 from syncd_shopify.emulator_hooks import Pushing
@@ -36,7 +38,7 @@ BAD_KEY = "[API] Invalid API key or access token (unrecognized login or wrong pa
 KEY_LIFE_SECONDS = {"day": 86_400.0, "none": 0.0}
 
 
-class ShopifyEmulator(HttpEmulator):
+class ShopifyEmulator(HttpEmulator, Pushes):
     """One shop. `signs_in` chooses between a token for ever and the client's credentials."""
 
     quirks: ClassVar[Mapping[str, tuple[str, ...]]] = {
@@ -80,6 +82,17 @@ class ShopifyEmulator(HttpEmulator):
         if self.signs_in == "token":
             return {**table, "access_token": SecretStr(TOKEN), "webhook_secret": SecretStr(CLIENT_SECRET)}
         return {**table, "client_id": CLIENT_ID, "client_secret": SecretStr(CLIENT_SECRET)}
+
+    def registered(self) -> list[str]:
+        return [one.uri for one in self.pushing.subscriptions]
+
+    def forget_registration(self) -> None:
+        self.pushing.subscriptions.clear()
+
+    def pushed(self) -> list[Webhook]:
+        queued = list(self.pushing.queue)
+        self.pushing.queue.clear()
+        return [Webhook({name.lower(): text for name, text in one.headers.items()}, one.body) for one in queued]
 
     def routes(self) -> list[Route]:
         return [

@@ -21,6 +21,7 @@ from starlette.routing import Route
 
 from syncd.clock import Clock
 from syncd.testing.emulator import Handler, HttpEmulator
+from syncd.testing.mall import SignsIn
 from syncd.testing.world import Market, World
 from syncd_yahoo_shopping import emulator_xml
 from syncd_yahoo_shopping.api import PATH
@@ -47,7 +48,7 @@ ORDER_PATHS = frozenset({"orderCount", "orderList", "orderInfo", "orderShipStatu
 MAINTENANCE_PAGE = "<!DOCTYPE html><html><body><h1>ただいまメンテナンス中です</h1></body></html>"
 
 
-class YahooShoppingEmulator(HttpEmulator):
+class YahooShoppingEmulator(HttpEmulator, SignsIn):
     """One store. The quirks are what the fact sheet calls not confirmed or leaves open; the first is the default."""
 
     quirks: ClassVar[Mapping[str, Sequence[str]]] = {
@@ -76,6 +77,7 @@ class YahooShoppingEmulator(HttpEmulator):
         "upload_seconds": ("60", "0", "900"),
         "while_uploading": ("open", "busy"),
     }
+    sign_in_quirks = ("refresh_answer",)
 
     def __init__(
         self,
@@ -102,6 +104,15 @@ class YahooShoppingEmulator(HttpEmulator):
     def began(self) -> datetime:
         """When the caller began the call being answered, at the latest."""
         return self.clock.now()
+
+    def person_signs_in(self, address: str) -> str:
+        return self.application.consent(address)
+
+    def end_access(self) -> None:
+        self.application.expire_access()
+
+    def withdraw(self) -> None:
+        self.application.revoke()
 
     @property
     def violations(self) -> int:

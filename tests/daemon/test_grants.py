@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import pytest
@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from syncd.daemon.grants import GrantUnreadable, KeptGrants, ShopGrants
+from syncd.sdk.errors import SignInRequired
 from syncd.sdk.grants import Grant
 from syncd.sim.trial import Trial, virtual
 from syncd.store.engine import Store, StoreError
@@ -26,6 +27,7 @@ from syncd.telemetry import redact, set_up
 from syncd.testing.fakes import START, ManualClock
 from syncd.testing.signing import SigningChannel, SigningServer
 
+T = TypeVar("T")
 KEY, OTHER = new_key(), new_key()
 CANARY = "canary-4711-token"
 GRANT = Grant(SecretStr(f"access-{CANARY}"), SecretStr(f"refresh-{CANARY}"), START, START + timedelta(days=28))
@@ -174,10 +176,22 @@ SIGNED: dict[str, Any] = {"channel": "signing"}
 MALLS: dict[str, dict[str, Any]] = {"a": {}, "b": {}, "c": {}}
 
 
-def signed_trial(**more: Any) -> Any:
+class Telling(SigningChannel):
+    """Names the refused token in its error, as a careless plugin would."""
+
+    async def call(self, operation: str, answer: Callable[[], T], *, effect: bool = False) -> T:
+        try:
+            return await super().call(operation, answer, effect=effect)
+        except SignInRequired as error:
+            grant = await self.context.grants.load(self.application)
+            assert grant is not None
+            raise SignInRequired(f"{error}: {grant.access.get_secret_value()}") from None
+
+
+def signed_trial(channel: type[SigningChannel] = SigningChannel, **more: Any) -> Any:
     """Two shops of one application that are signed in to, and one of another kind."""
     return Trial.of(
-        MALLS, {"S1": 9}, shops={"a": SIGNED, "b": SIGNED}, channels={"signing": SigningChannel}, start=False, **more
+        MALLS, {"S1": 9}, shops={"a": SIGNED, "b": SIGNED}, channels={"signing": channel}, start=False, **more
     )
 
 
@@ -237,7 +251,7 @@ async def test_with_a_wrong_key_those_shops_stand_still_and_the_others_keep_thei
 
 @virtual
 async def test_no_alarm_and_no_status_text_holds_a_token() -> None:
-    async with signed_trial() as trial:
+    async with signed_trial(Telling) as trial:
         server = await signed_in(trial, access_seconds=30)
         await trial.start()
         await trial.run(10)

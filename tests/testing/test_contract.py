@@ -7,7 +7,9 @@ from typing import Any, ClassVar
 from syncd.clock import Clock
 from syncd.sdk.channel import Form, OrderFilter
 from syncd.testing.contract import ChannelContract
+from syncd.testing.contract_sign_in import SignInContract
 from syncd.testing.memory import MemoryChannel, MemoryShop
+from syncd.testing.signing import SigningChannel, SigningShop
 from syncd.testing.world import Market, World
 
 
@@ -52,3 +54,11 @@ class TestShopThatShowsLateAndOnlyByCreation(MemoryContract):
 
 class TestShopThatAnswersLater(MemoryContract):
     emulator_type = shop_with(later=True, visibility_seconds=300.0, tells_restocked=False)
+
+
+class TestShopThatIsSignedInTo(SignInContract):
+    channel_type = SigningChannel
+    emulator_type = SigningShop
+
+    def listing_key(self, i: int) -> str:
+        return f"item-{i:05d}"

@@ -303,6 +303,7 @@ async def test_an_orphan_is_named_and_does_not_become_a_listing(site: Any) -> No
 
 async def test_options_of_a_listing_are_set_at_its_shop_and_kept_in_the_audit(site: Any) -> None:
     await site.sells(mug=10)
+    site.world.markets["shop-a"].offer("mug", "mug", shown=10)
     body = {"shop": "shop-a", "listing": "mug", "options": {"lead_time_days": "3"}}
     await site.post("/listings/options", body)
     assert site.emulator("shop-a").set_options == {"mug": {"lead_time_days": "3"}}

@@ -266,14 +266,6 @@ async def test_lead_time_is_set_with_the_number_the_page_shows(open_account: Ope
     assert account.shown(A) == 50
 
 
-async def test_taking_an_option_away_keeps_the_other(open_account: Open) -> None:
-    account = open_account()
-    options = account.channel.set_listing_options
-    await account.run(options(A, {"lead_time_days": "5", "restock_date": "2026-12-24"}))
-    await account.run(options(A, {"restock_date": ""}))
-    assert account.emulator.listings.options[A] == {"lead_time_to_ship_max_days": 5}
-
-
 async def test_options_wait_while_a_number_is_on_its_way(open_account: Open) -> None:
     account = open_account(shown_after="800")
     report = await account.write((A, 3))

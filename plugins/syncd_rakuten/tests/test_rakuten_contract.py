@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import pytest
 
 from syncd.testing.contract import ChannelContract
@@ -15,6 +18,11 @@ pytestmark = pytest.mark.anyio
 class TestContract(ChannelContract):
     channel_type = RakutenChannel
     emulator_type = RakutenEmulator
+    option_values: ClassVar[Mapping[str, str]] = {
+        "normal_delivery_time_id": "4",
+        "back_order_delivery_time_id": "5",
+        "ship_from_ids": "3,4",
+    }
 
     def listing_key(self, i: int) -> str:
         return f"item-{i:04d}/SKU-{i}"

@@ -8,8 +8,6 @@ from typing import Any
 import pytest
 
 from syncd.sdk.channel import Form, ListingInfo
-from syncd.sdk.errors import InDoubt, TryAgain
-from syncd.testing.emulator import Fault, FaultKind
 from syncd_rakuten.channel import CAPABILITIES
 from syncd_rakuten.emulator import RakutenEmulator
 
@@ -119,14 +117,6 @@ async def test_a_value_that_rakuten_does_not_have_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=said):
         await options(mall, key, **given)
-
-
-async def test_a_lost_answer_of_an_option_is_in_doubt_and_repeating_it_is_harmless(mall: Any) -> None:
-    mall.emulator.faults.script.append(Fault("upsert", FaultKind.LOST_AFTER))
-    with pytest.raises((InDoubt, TryAgain)):
-        await options(mall, mall.keys[0], normal_delivery_time_id="4")
-    await options(mall, mall.keys[0], normal_delivery_time_id="4")
-    assert mall.market.listings[mall.keys[0]].shown == 500
 
 
 @pytest.mark.parametrize("setting", RakutenEmulator.quirks["lead_times_after_2_0"])

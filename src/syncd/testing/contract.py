@@ -15,9 +15,21 @@ from __future__ import annotations
 
 from syncd.testing.contract_changes import ChangesContract
 from syncd.testing.contract_faults import FaultsContract, QuirksContract
+from syncd.testing.contract_options import OptionsContract
 from syncd.testing.contract_shipments import ShipmentsContract
+from syncd.testing.contract_sign_in import SignInContract
 from syncd.testing.contract_stock import StockContract
+from syncd.testing.contract_webhooks import WebhooksContract
 
 
-class ChannelContract(ChangesContract, ShipmentsContract, StockContract, FaultsContract, QuirksContract):
+class ChannelContract(
+    ChangesContract,
+    ShipmentsContract,
+    StockContract,
+    FaultsContract,
+    QuirksContract,
+    WebhooksContract,
+    SignInContract,
+    OptionsContract,
+):
     """Everything a channel has to prove against its emulator."""

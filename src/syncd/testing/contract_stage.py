@@ -29,6 +29,7 @@ from syncd.sdk.channel import (
     WriteRoute,
 )
 from syncd.sdk.errors import ChannelError
+from syncd.sdk.grants import Grants
 from syncd.sdk.http import Limiter
 from syncd.testing.emulator import Emulator, Fault, FaultKind
 from syncd.testing.fakes import BudgetLimiter, ManualClock, open_channel, run_until
@@ -86,10 +87,14 @@ class Stage:
             return error
         raise AssertionError(f"no error, but {answer!r:.300}")
 
-    def open(self, *, limiter: Limiter | None = None) -> Channel:
-        """Another object of the same shop, as after a restart."""
+    def open(self, *, limiter: Limiter | None = None, grants: Grants | None = None) -> Channel:
+        """Another object of the same shop, as after a restart; it knows grants only where they are handed in."""
         channel = open_channel(
-            self.contract.channel_type, self.emulator, open_orders=self.open_orders, limiter=limiter or self.limiter
+            self.contract.channel_type,
+            self.emulator,
+            open_orders=self.open_orders,
+            limiter=limiter or self.limiter,
+            grants=grants,
         )
         self.limiter.budgets = channel.capabilities.budgets
         self.opened.append(channel)

@@ -23,6 +23,7 @@ from syncd.clock import Clock, Wake
 from syncd.model import to_us
 from syncd.sdk.channel import Budget, Channel, ShopContext
 from syncd.sdk.files import FilesAddress, RemoteFiles
+from syncd.sdk.grants import Grants, MemoryGrants
 from syncd.sdk.http import HttpClient, Limiter, NoLimit
 from syncd.sdk.settings import ShopSettings, Writes
 from syncd.testing.emulator import Emulator, EmulatorTransport
@@ -287,6 +288,7 @@ def shop_context(
     limiter: Limiter | None = None,
     clock: Clock | None = None,
     timeout_seconds: float = 30.0,
+    grants: Grants | None = None,
 ) -> ShopContext:
     """The seams that lead into an emulator: HTTP in process, or its folder in memory."""
     now = clock or emulator.clock
@@ -308,7 +310,8 @@ def shop_context(
             return await open_orders()
         return list(open_orders or ())
 
-    return ShopContext(shop=shop, clock=now, http=http, files=files, open_orders=numbers)
+    kept = grants or MemoryGrants()
+    return ShopContext(shop=shop, clock=now, http=http, files=files, open_orders=numbers, grants=kept)
 
 
 def open_channel(
@@ -320,6 +323,7 @@ def open_channel(
     limiter: Limiter | None = None,
     clock: Clock | None = None,
     shop_settings: Mapping[str, Any] | None = None,
+    grants: Grants | None = None,
 ) -> Channel:
     """A channel wired to its emulator, with the settings the emulator names. The caller awaits `aclose`."""
     general = ShopSettings(**{"name": shop, "channel": channel_type.slug, "writes": Writes.ON, **(shop_settings or {})})
@@ -331,6 +335,7 @@ def open_channel(
         limiter=limiter,
         clock=clock,
         timeout_seconds=general.timeout_seconds,
+        grants=grants,
     )
     return channel_type(general, settings, context)
 

@@ -46,8 +46,9 @@ from syncd.sdk.errors import (
     Unavailable,
 )
 from syncd.sdk.settings import ChannelSettings, ShopSettings
-from syncd.testing.emulator import Emulator, Fault, FaultKind, RateJudge
+from syncd.testing.emulator import Fault, FaultKind, RateJudge
 from syncd.testing.memory_settings import MemorySettings as MemorySettings
+from syncd.testing.memory_sides import MemorySides
 from syncd.testing.world import Market, Refusal, TruthLine, TruthOrder, World
 
 T = TypeVar("T")
@@ -66,7 +67,7 @@ class Upload:
     result: Accepted | Rejected | None = None
 
 
-class MemoryShop(Emulator):
+class MemoryShop(MemorySides):
     """One account on a mall in memory. Options are those of `MemorySettings`; they can be changed between calls.
 
     `moods` lets a test switch a hostile channel's behaviour while it runs (see hostile.py). `told` holds more of what
@@ -88,8 +89,6 @@ class MemoryShop(Emulator):
         self.options = MemorySettings(**{"market": market.name, **(options or {})})
         self.moods: dict[str, str] = {}
         self.told: dict[str, dict[str, Any]] = {}
-        self.set_options: dict[str, dict[str, str]] = {}
-        self.pushes_to = ""
         self.uploads: dict[str, Upload] = {}
         self.remembered: dict[str, tuple[datetime, WriteReport]] = {}
         if self.options.per_second:
@@ -361,11 +360,16 @@ class MemoryChannel(Channel):
 
     async def set_listing_options(self, listing: str, options: Mapping[str, str]) -> None:
         for name, value in options.items():
+            if name not in self.capabilities.listing_options:
+                raise ValueError(f"there is no option {name}")
             if value and not value.isdigit():
                 raise ValueError(f"{name}: {value!r} should be a number of days")
 
         def keep() -> None:
-            self.shop.set_options.setdefault(listing, {}).update(options)
+            if listing not in self.shop.market.listings:
+                raise ValueError(f"there is no listing {listing}")
+            kept = {**self.shop.set_options.get(listing, {}), **options}
+            self.shop.set_options[listing] = {name: value for name, value in kept.items() if value}
 
         await self.call("write", keep, effect=True)
 

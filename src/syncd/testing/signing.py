@@ -19,7 +19,9 @@ from syncd.sdk.channel import Capabilities, CheckReport, ShopContext, SignInPage
 from syncd.sdk.errors import SignInRequired
 from syncd.sdk.grants import Grant
 from syncd.sdk.settings import ChannelSettings, ShopSettings
-from syncd.testing.memory import MemoryChannel, MemorySettings
+from syncd.testing.mall import SignsIn
+from syncd.testing.memory import MemoryChannel, MemorySettings, MemoryShop
+from syncd.testing.world import Market, World
 
 T = TypeVar("T")
 SERVERS: dict[str, SigningServer] = {}
@@ -57,6 +59,15 @@ class SigningServer:
         self.codes.add(code)
         return f"https://here.example/back?code={code}&state={self.application}"
 
+    def end_access(self) -> None:
+        """Every access token ends now."""
+        self.access.clear()
+
+    def withdraw(self) -> None:
+        """The sign-in ends, with all that it gave."""
+        self.access.clear()
+        self.refresh = ""
+
     async def exchange_code(self, code: str) -> Grant:
         await self.clock.sleep(0.1)
         if code not in self.codes:
@@ -87,6 +98,26 @@ class SigningServer:
         return Grant(SecretStr(access), SecretStr(self.refresh), ends_at, self.until)
 
 
+class SigningShop(MemoryShop, SignsIn):
+    """A memory shop behind a server of its own."""
+
+    def __init__(self, world: World, market: Market, clock: Clock) -> None:
+        super().__init__(world, market, clock)
+        self.server = SigningServer(f"app-of-{market.name}", clock)
+
+    def settings(self) -> dict[str, object]:
+        return {**super().settings(), "application": self.server.application}
+
+    def person_signs_in(self, address: str) -> str:
+        return self.server.person_signs_in()
+
+    def end_access(self) -> None:
+        self.server.end_access()
+
+    def withdraw(self) -> None:
+        self.server.withdraw()
+
+
 class SigningChannel(MemoryChannel):
     """The reference of a channel that signs in: gets its token before each call, under the lock of one refresher."""
 
@@ -114,7 +145,7 @@ class SigningChannel(MemoryChannel):
     async def call(self, operation: str, answer: Callable[[], T], *, effect: bool = False) -> T:
         token = await self._token()
         if token not in self.server.access:
-            raise SignInRequired(f"{operation}: the token {token} is not good")
+            raise SignInRequired(f"{operation}: the token is not good")
         return await super().call(operation, answer, effect=effect)
 
     async def check(self) -> CheckReport:
