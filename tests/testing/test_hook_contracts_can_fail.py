@@ -1,20 +1,26 @@
-"""The contracts of pushes, sign-ins and options catch what they are for: each kind of carelessness fails one part."""
+"""The contracts beside stock and orders catch what they are for: each kind of carelessness fails one part."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 import pytest
 
-from syncd.sdk.channel import Capabilities, Channel, Hint, Webhook
+from syncd.clock import Clock
+from syncd.sdk.channel import Capabilities, Channel, Cursor, Hint, OrderPage, Webhook
 from syncd.sdk.errors import SignInRequired
 from syncd.sdk.grants import Grant
 from syncd.testing.contract import ChannelContract
+from syncd.testing.contract_judge import CANARY
 from syncd.testing.contract_stage import Stage
 from syncd.testing.emulator import Emulator
 from syncd.testing.memory import MemoryChannel, MemoryShop
 from syncd.testing.signing import SigningChannel, SigningShop
+from syncd.testing.truth import TruthListing
+from syncd.testing.world import Market, World
 
 pytestmark = pytest.mark.anyio
 
@@ -197,3 +203,55 @@ async def test_a_value_that_is_not_checked_fails() -> None:
     contract, stage = contract_of(Taking)
     with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
         await contract.test_what_is_not_allowed_is_refused_by_name_and_nothing_is_set(stage)
+
+
+# -- the emulator and its judge ----------------------------------------------------------------------------------------
+
+
+class Untold(MemoryShop):
+    """Gives orders and numbers, and tells the market nothing of it."""
+
+    def __init__(self, world: World, market: Market, clock: Clock) -> None:
+        super().__init__(world, Deaf(world, market.name), clock)
+        self.market.listings, self.market.orders = market.listings, market.orders
+
+
+class Deaf(Market):
+    def __init__(self, world: World, name: str) -> None:
+        super().__init__(world, name, visibility=timedelta(), restocks_on_cancel=True)
+
+    def delivered(self, numbers: Iterable[str]) -> None:
+        list(numbers)
+
+    def read_orders_began(self, began: datetime) -> None:
+        pass
+
+    def shows(self, key: str, began: datetime | None = None) -> TruthListing | None:
+        return self.listings.get(key)
+
+
+class Nosy(MemoryChannel):
+    """Keeps the buyer's name."""
+
+    async def fetch_orders(self, cursor: Cursor | None) -> OrderPage:
+        page = await super().fetch_orders(cursor)
+        return replace(page, states=tuple(replace(state, label=CANARY) for state in page.states))
+
+
+@pytest.mark.parametrize(
+    ("part", "told"),
+    [
+        ("test_orders_that_were_given_are_known_to_be_delivered", "`delivered`"),
+        ("test_a_whole_read_of_orders_is_known_to_have_begun", "`read_orders_began`"),
+        ("test_numbers_that_were_given_are_known_to_be_read", "`shows`"),
+    ],
+)
+async def test_an_emulator_that_tells_the_judge_nothing_fails(part: str, told: str) -> None:
+    contract, stage = contract_of(MemoryChannel, Untold)
+    await fails(getattr(contract, part), stage, told)
+
+
+async def test_a_channel_that_keeps_a_buyer_fails(caplog: pytest.LogCaptureFixture) -> None:
+    contract, stage = contract_of(Nosy)
+    with pytest.raises(AssertionError, match="a buyer stands in an order's state"):
+        await contract.test_no_buyer_stands_in_a_state_or_a_log_line(stage, caplog)

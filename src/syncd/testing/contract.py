@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from syncd.testing.contract_changes import ChangesContract
 from syncd.testing.contract_faults import FaultsContract, QuirksContract
+from syncd.testing.contract_judge import JudgeContract
 from syncd.testing.contract_options import OptionsContract
 from syncd.testing.contract_shipments import ShipmentsContract
 from syncd.testing.contract_sign_in import SignInContract
@@ -31,5 +32,6 @@ class ChannelContract(
     WebhooksContract,
     SignInContract,
     OptionsContract,
+    JudgeContract,
 ):
     """Everything a channel has to prove against its emulator."""

@@ -15,7 +15,19 @@ from types import ModuleType
 
 import pytest
 
-PARTS = ("stage", "orders", "changes", "shipments", "stock", "faults", "package", "webhooks", "sign_in", "options")
+PARTS = (
+    "stage",
+    "orders",
+    "changes",
+    "shipments",
+    "stock",
+    "faults",
+    "package",
+    "webhooks",
+    "sign_in",
+    "options",
+    "judge",
+)
 CONTRACT = ("contract", "wire_cases", *(f"contract_{part}" for part in PARTS))
 pytest.register_assert_rewrite(*(f"syncd.testing.{name}" for name in CONTRACT))
 
