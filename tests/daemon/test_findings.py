@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from syncd.daemon.findings import SETTLED_AT_ONCE, take_reading
+from syncd.daemon.findings import SETTLED_AT_ONCE, settle_due, take_reading
+from syncd.daemon.sending import settle_call
 from syncd.daemon.targets import refresh_listings
 from syncd.model import ListingState
+from syncd.sdk.channel import Accepted, WriteReport
 from syncd.sdk.settings import HandEdits
 from syncd.store import listings as listing_rows
 from syncd.store import outbox, stances
@@ -148,6 +150,38 @@ def test_a_write_under_way_hears_that_its_unread_sales_are_known(shelf: Shelf) -
     shelf.wait(100)
     shelf.settle(shop)
     assert shelf.tx(lambda conn: outbox.rows_of_intent(conn, call))[0].sold_old == 1
+
+
+def test_a_write_under_way_hears_nothing_of_what_was_found_settled_before_it_left(shelf: Shelf) -> None:
+    shop = shelf.shop("a", reads_stock=True)
+    shelf.sku("mug", 4)
+    one = shelf.listing(shop, "m1", "mug", 5)
+    shelf.read(shop, {"m1": 4})
+    known_us = shelf.now_us
+    shelf.wait(10)
+    row = outbox.IntentRow(0, 0, one, "absolute", 3, None, 1, 4, -1, 1)  # a sale was found missing just now
+    dead_us = shelf.now_us + SECOND
+    call = shelf.tx(lambda conn: outbox.add_intent(conn, shop.id, "stock", "k", shelf.now_us, dead_us, [row]))
+    shelf.tx(lambda conn: settle_due(conn, shelf.facts, shop, known_us, shelf.now_us))
+    assert shelf.row(shop, "m1").seen is None, "the older read is settled"
+    assert shelf.tx(lambda conn: outbox.rows_of_intent(conn, call))[0].sold_old == 0
+
+
+def test_a_write_under_way_hears_that_a_settled_read_explains_what_it_held_to_be_unread(shelf: Shelf) -> None:
+    shop = shelf.shop("a", reads_stock=True)
+    shelf.sku("mug", 4)
+    one = shelf.listing(shop, "m1", "mug", 5)
+    shelf.tx(lambda conn: listing_rows.set_fields(conn, [one], slack=1))  # a booked sale, before or after the base
+    shelf.read(shop, {"m1": 4})
+    known_us = shelf.now_us
+    shelf.wait(10)
+    row = outbox.IntentRow(0, 0, one, "absolute", 3, None, 1, 4, -1, 1)
+    dead_us = shelf.now_us + SECOND
+    call = shelf.tx(lambda conn: outbox.add_intent(conn, shop.id, "stock", "k", shelf.now_us, dead_us, [row]))
+    shelf.tx(lambda conn: settle_due(conn, shelf.facts, shop, known_us, shelf.now_us))
+    assert shelf.row(shop, "m1").believed == 4
+    shelf.tx(lambda conn: settle_call(conn, shelf.facts, shop, call, WriteReport((Accepted(0),)), shelf.now_us))
+    assert (shelf.row(shop, "m1").believed, shelf.row(shop, "m1").unread) == (3, 0)
 
 
 def test_after_a_restored_backup_nothing_is_raised_before_it_is_read(shelf: Shelf) -> None:

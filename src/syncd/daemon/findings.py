@@ -146,18 +146,24 @@ def settle_due(
         if finding.drift < 0 and row.state == ListingState.OURS:
             _lowered_by_hand(conn, shop, row, finding.drift, adopted, now_us)
     listing_rows.save_shown(conn, rows)
-    _tell_open_calls(conn, rows)
+    _tell_open_calls(conn, moved, watermark_us)
     found.refreshed = refresh_moved(conn, facts, moved, now_us)
     if adopted:
         found.refreshed.add(_adopt(conn, facts, shop, adopted, now_us))
     return found
 
 
-def _tell_open_calls(conn: Connection, rows: Sequence[ListingRow]) -> None:
-    """A write under way over sales that were unread when it was planned: all of them are known by now."""
-    for call, _began_us in outbox.live_rows_of(conn, [row.id for row in rows]):
-        if call.unread:
-            outbox.note_meanwhile(conn, call.intent_id, call.position, old=call.unread, new=0, restocked=0)
+def _tell_open_calls(conn: Connection, moved: Sequence[tuple[ListingRow, Shown]], watermark_us: int) -> None:
+    """A write under way over sales that were unread when it was planned: all of them are known once the orders of
+    that time are. What is settled here may be older than the write; then of its unread units only those are known
+    that were no sales but the slack of that time, less what was booked while it is under way.
+    """
+    explained = {row.id: min(was.slack, (was.believed or 0) - (row.believed or 0)) for row, was in moved}
+    for call, began_us in outbox.live_rows_of(conn, list(explained)):
+        booked = call.sold_old + call.sold_new + call.restocked
+        known = call.unread if began_us <= watermark_us else explained[call.listing_id] - booked
+        if min(known, call.unread) > 0:
+            outbox.note_meanwhile(conn, call.intent_id, call.position, old=min(known, call.unread), new=0, restocked=0)
 
 
 def _lowered_by_hand(
