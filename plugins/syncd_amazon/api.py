@@ -92,10 +92,15 @@ class AmazonApi:
         self._clock = context.clock
         self._settings = settings
         self._told: dict[str, str] = {}
+        self._rates = {name: rate for name, (rate, _) in RATES.items()}
 
     async def aclose(self) -> None:
         await self._http.aclose()
         await self._tokens.aclose()
+
+    def per_second(self, operation: str) -> float:
+        """Calls a second that this account's plan allows, as far as its answers told."""
+        return self._rates[operation]
 
     # -- listings ------------------------------------------------------------------------------------------
 
@@ -267,7 +272,7 @@ class AmazonApi:
     def _raise_throttled(self, operation: str, answer: httpx.Response, text: str) -> None:
         """Amazon tells no wait: its bucket gains one call in 1/rate seconds."""
         after = retry_after(answer)
-        self._http.limiter.throttled(operation, 1 / RATES[operation][0] if after is None else after)
+        self._http.limiter.throttled(operation, 1 / self.per_second(operation) if after is None else after)
         raise Throttled(text, after_seconds=after)
 
     def _follow_rate(self, operation: str, answer: httpx.Response) -> None:
@@ -281,6 +286,7 @@ class AmazonApi:
         except ValueError:
             return
         if 0 < rate < 10_000:
+            self._rates[operation] = rate
             self._http.limiter.feed(operation, available=None, per_second=rate, burst=None)
 
 

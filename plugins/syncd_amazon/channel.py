@@ -78,7 +78,7 @@ class AmazonChannel(Channel):
         self._api = AmazonApi(shop.base_url, settings, context)
         self._shelves = Shelves(self._api, context.clock)
         self._orders = OrderReader(self._api, settings, context.clock)
-        self._results = Results(self._api, self._shelves, context.clock, self._orders_until)
+        self._results = Results(self._api, self._shelves, context.clock, self._orders_until, self._orders.sales)
         self._report = ListingReport(self._api, context.clock)
         self._writer = Writer(settings.seller_id, self._api, self._shelves, self._results, self._report, context.clock)
         self._shipper = Shipper(self._api, settings.marketplace_id)

@@ -47,9 +47,15 @@ class OrderDesk:
     """Answers order calls as (status, body)."""
 
     def __init__(
-        self, market: Market, quirk: Mapping[str, str], began: Callable[[], datetime], marketplace: str
+        self,
+        market: Market,
+        quirk: Mapping[str, str],
+        began: Callable[[], datetime],
+        marketplace: str,
+        lag: timedelta = LAG,
     ) -> None:
         self.market = market
+        self.lag = lag
         self.quirk = quirk
         self.began = began
         self.marketplace = marketplace
@@ -57,7 +63,7 @@ class OrderDesk:
     # -- searchOrders --------------------------------------------------------------------------------------
 
     def search(self, query: Mapping[str, str]) -> Result:
-        """Orders by change time, up to two minutes ago. The next page goes on behind the last order shown."""
+        """Orders by change time, up to two minutes (`lag`) ago. The next page goes on behind the last order shown."""
         now = self.market.world.now()
         asked = {name: value for name, value in query.items() if name not in OWN_PARAMETERS}
         try:
@@ -67,8 +73,8 @@ class OrderDesk:
             place = self._place(query.get("paginationToken"), asked, now)
         except (KeyError, ValueError) as error:
             return refused("InvalidInput", f"Invalid Input {error}")
-        before = now - LAG if given is None else datetime.fromisoformat(given)
-        if "createdAfter" in asked or not 1 <= size <= MOST_PAGE or before > now - LAG:
+        before = now - self.lag if given is None else datetime.fromisoformat(given)
+        if "createdAfter" in asked or not 1 <= size <= MOST_PAGE or before > now - self.lag:
             return refused("InvalidInput", "Invalid Input")
         if place:
             before = datetime.fromisoformat(place["before"])

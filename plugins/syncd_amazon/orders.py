@@ -1,7 +1,7 @@
 """Changed orders by `lastUpdatedAfter`: one search every three minutes is all that Amazon's rate lasts for.
 
-The cursor: `after` (from where this sweep searches), `token` (the next page) and when it was `given`, `before` (up to
-where the sweep's first page looked: now minus two minutes) and `first` (the first sweep of all asks for open orders).
+The cursor: `after` (from where this sweep searches), `token` (the next page) and when it was `given`, `began` (when its
+first page was asked for) and `before` (up to where that looked: two minutes earlier, as a rule), and `first` (the first sweep of all asks for open orders).
 The next sweep begins at `before` less the overlap.
 """
 
@@ -16,6 +16,7 @@ from syncd.model import OrderState
 from syncd.sdk.channel import Cursor, OrderPage, Problem
 from syncd.sdk.errors import BrokenAnswer
 from syncd_amazon.api import AmazonApi, RequestRefused
+from syncd_amazon.sales import Sales
 from syncd_amazon.settings import AmazonSettings, Preorders
 from syncd_amazon.wire_orders import (
     BEFORE_RELEASE,
@@ -32,8 +33,9 @@ from syncd_amazon.wire_orders import (
 
 LAG = timedelta(minutes=2)
 POLL_SECONDS = 200.0
-REST_SECONDS = 170.0
-"""A search sooner after the last is answered from that one: else fences and polls would empty the bucket."""
+REST_SHARE = 0.95
+"""A search sooner after the last than this share of what one costs (170 seconds by the published plan) is answered from
+that one: else fences and polls would empty the bucket."""
 BACK = timedelta(days=90)
 TOKEN_LIFE = timedelta(hours=23)
 ORDERS_PAGE = 100
@@ -54,6 +56,7 @@ class OrderReader:
         self._overlap = timedelta(minutes=settings.overlap_minutes)
         self._preorders = settings.preorders
         self._rested: tuple[Mapping[str, Any], float, datetime | None] | None = None
+        self.sales = Sales()
         self.looked_until = 0.0
         """Up to when the last whole read looked, in seconds since the epoch."""
 
@@ -62,18 +65,20 @@ class OrderReader:
         place = self._place(cursor)
         if self._rested is not None and cursor is not None and dict(cursor) == self._rested[0]:
             _, at, seen_until = self._rested
-            if self._clock.monotonic() - at < REST_SECONDS:
+            if self._clock.monotonic() - at < REST_SHARE / self._api.per_second("search_orders"):
                 return OrderPage(states=(), cursor=cursor, seen_until=seen_until)
         began, now = self._clock.monotonic(), self._clock.now()
         orders, token, before = await self._search(place)
         states, problems = self._states(orders)
+        self.sales.note(states, now.timestamp())
         if place["before"] is None:
-            place["before"] = write_time(min(before or now - LAG, now))
+            place |= {"began": write_time(now), "before": write_time(min(before or now - LAG, now))}
         if token is not None:
             following = {**place, "token": token, "given": write_time(now)}
             return OrderPage(states=states, cursor=following, more=True, problems=problems)
         self.looked_until = read_time(place["before"]).timestamp()
-        seen_until = read_time(place["before"]) - self._overlap
+        nearest = read_time(place.get("began") or place["before"]) - LAG  # its clock may be ahead of ours
+        seen_until = min(read_time(place["before"]), nearest) - self._overlap
         rest = self._at_rest(max(seen_until, read_time(place["after"])))
         self._rested = (rest, began, seen_until)
         return OrderPage(states=states, cursor=rest, seen_until=seen_until, problems=problems)
@@ -84,7 +89,7 @@ class OrderReader:
             return {**self._at_rest(self._clock.now() - BACK), "first": True}
         place = dict(cursor)
         if place["token"] is not None and self._clock.now() - read_time(place["given"]) > TOKEN_LIFE:
-            place |= {"token": None, "given": None, "before": None}
+            place |= {"token": None, "given": None, "began": None, "before": None}
         return place
 
     @staticmethod
@@ -94,6 +99,7 @@ class OrderReader:
             "after": write_time(after),
             "token": None,
             "given": None,
+            "began": None,
             "before": None,
             "first": False,
         }
@@ -111,7 +117,7 @@ class OrderReader:
         try:
             return read_orders(await self._api.search_orders({**params, "paginationToken": place["token"]}))
         except RequestRefused:  # the token is dead: the sweep begins anew
-            place |= {"token": None, "given": None, "before": None}
+            place |= {"token": None, "given": None, "began": None, "before": None}
         return read_orders(await self._api.search_orders(params))
 
     def _states(self, orders: list[Mapping[str, Any]]) -> tuple[tuple[OrderState, ...], tuple[Problem, ...]]:

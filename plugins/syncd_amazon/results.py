@@ -9,6 +9,7 @@ any more. Its result is held back until an order read has looked past the time a
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -20,7 +21,8 @@ from syncd.model import to_us
 from syncd.sdk.channel import Accepted, Reason, Rejected
 from syncd.sdk.errors import BrokenAnswer, TryAgain
 from syncd_amazon.api import AmazonApi, RequestRefused
-from syncd_amazon.shelf import Shelves
+from syncd_amazon.sales import GRAIN_SECONDS, Sales
+from syncd_amazon.shelf import NUMBER_HOLDS_SECONDS, Shelves
 from syncd_amazon.wire import READ_ROWS, Holder, Shelf
 from syncd_amazon.wire_feeds import FeedState, Processed, Progress, read_processed, read_progress
 
@@ -85,6 +87,8 @@ def verdict(
     if shelf.quantity == receipt.quantity or _only_ours_explains(receipt, shelf.quantity):
         return Accepted(0, receipt.quantity if shelf.quantity == receipt.quantity else None)
     moved = shelf.quantity < receipt.quantity or receipt.before not in (None, shelf.quantity)
+    if taken and receipt.quantity == 0 and (moved or (receipt.before is None and age_seconds >= QUICK_SECONDS)):
+        return Accepted(0)  # a cancel put units back, most likely: while it stood open, no other 0 would follow
     if moved and taken:  # some were sold, or put back by a cancel
         return Accepted(0) if age_seconds >= SHOWN_WITHIN_SECONDS else None
     told = f"sent, but after {age_seconds / 60:.0f} minutes the page still shows {shelf.quantity}"
@@ -122,11 +126,15 @@ class FeedResult:
 class Results:
     """Finds the results of receipts. Keeps nothing that a restart must not lose: the receipts hold it all."""
 
-    def __init__(self, api: AmazonApi, shelves: Shelves, clock: Clock, orders_until: Callable[[], float]) -> None:
+    def __init__(
+        self, api: AmazonApi, shelves: Shelves, clock: Clock, orders_until: Callable[[], float], sales: Sales
+    ) -> None:
         self._api = api
         self._shelves = shelves
         self._clock = clock
         self._orders_until = orders_until
+        self._sales = sales
+        self._unclear: dict[str, tuple[float, int]] = {}
         self._looked: dict[str, float] = {}
         self._held: dict[str, tuple[float, Accepted]] = {}
         self._feeds: dict[str, FeedResult] = {}
@@ -157,6 +165,7 @@ class Results:
         due = self._judge_by_feed({text: one for text, one in receipts.items() if text not in self._held}, told)
         await self._read_back(receipts, due, told)
         self._release(receipts, told)
+        self._explain(receipts, told)
         self._looked = {text: at for text, at in self._looked.items() if text in receipts and text not in told}
         for text, one in receipts.items():
             if text in told:
@@ -243,6 +252,8 @@ class Results:
                     one = Accepted(0)  # the core sends it again until the older write is known to be dead
                 if one is not None:
                     self._settle(text, receipts[text], one, told)
+                elif shelf is not None and shelf.quantity is not None:
+                    self._unclear.setdefault(text, (now, shelf.quantity))
         self._let_go(receipts, due.keys() - set(turn), due, told)
 
     @staticmethod
@@ -264,6 +275,24 @@ class Results:
         covered = max(self._orders_until(), self._now() - HELD_AT_MOST_SECONDS)
         told |= {text: one for text, (seen, one) in self._held.items() if text in receipts and seen <= covered}
         self._held = {text: held for text, held in self._held.items() if text in receipts and text not in told}
+
+    def _explain(self, receipts: dict[str, Receipt], told: dict[str, Accepted | Rejected]) -> None:
+        """Give the results of pages that showed another number, once the orders of that time are read: where they make
+        ours into what was shown, and could not have made it of the number before."""
+        for text, (seen, shows) in list(self._unclear.items()):
+            one = receipts.get(text)
+            if one is None or text in told or text in self._held:
+                del self._unclear[text]
+            elif seen + GRAIN_SECONDS <= self._orders_until() < math.inf:
+                del self._unclear[text]  # looked at again if this tells nothing
+                if one.way is Way.PATCH and self._is_ours(one, shows, seen):
+                    told[text] = Accepted(0)
+
+    def _is_ours(self, one: Receipt, shows: int, seen: float) -> bool:
+        sent = float(one.sent)
+        if one.before is None or not self._sales.explain(one.sku, one.quantity, shows, sent, seen):
+            return False
+        return not self._sales.explain(one.sku, one.before, shows, sent - NUMBER_HOLDS_SECONDS, seen)
 
     def _let_go(
         self,

@@ -216,6 +216,23 @@ async def test_fences_that_ask_for_orders_all_the_time_do_not_empty_the_bucket(o
     assert account.emulator.violations == 0
 
 
+async def test_account_with_a_larger_plan_is_asked_for_orders_as_often_as_that_allows(open_account: Open) -> None:
+    account = open_account()
+    account.emulator.set_rate("search_orders", 0.5)
+    await account.poll()
+    calls = account.emulator.calls["search_orders"]
+    for _ in range(10):
+        await account.poll_after(2)
+    assert account.emulator.calls["search_orders"] == calls + 10
+    assert account.emulator.violations == 0
+
+
+async def test_sweep_never_claims_to_have_looked_nearer_than_two_minutes(open_account: Open) -> None:
+    account = open_account(lag=timedelta(seconds=1))
+    [page] = await account.poll()
+    assert page.seen_until <= account.clock.now() - timedelta(minutes=2 + 5)
+
+
 async def test_order_read_right_after_another_is_answered_from_it(open_account: Open) -> None:
     account = open_account()
     await account.poll()
@@ -317,3 +334,55 @@ async def test_garbage_instead_of_a_processing_report_leaves_the_pages_to_tell(o
     results = await account.collect(report, after=30)
     assert results == {}
     assert isinstance((await account.collect(report, after=1900))[0], Rejected)
+
+
+# --- pages that show neither our number nor the one before ------------------------------------------------------
+
+
+async def test_zero_whose_page_got_units_back_is_taken_so_that_another_zero_may_follow(open_account: Open) -> None:
+    account = open_account()
+    order = account.buy(3)
+    await account.run(account.channel.read_stock([A]))
+    report = await account.write((A, 0))
+    account.market.cancel(order.number)
+    assert account.shown(A) == 3
+    assert await account.collect(report, after=1) == {0: Accepted(0)}
+
+
+async def test_zero_sent_unread_whose_page_got_units_back_is_taken_after_a_while(open_account: Open) -> None:
+    account = open_account()
+    order = account.buy(3)
+    await account.run(account.channel.read_stock([A]))
+    await account.clock.advance(60)
+    report = await account.write((A, 0))
+    account.market.cancel(order.number)
+    assert await account.collect(report, after=5) == {}
+    assert await account.collect(report, after=40) == {0: Accepted(0)}
+
+
+async def test_sale_right_after_a_raise_is_told_from_a_number_that_has_not_landed_by_the_orders(
+    open_account: Open,
+) -> None:
+    account = open_account(orders=Orders.ON)
+    await account.poll()
+    await account.run(account.channel.read_stock([A]))
+    report = await account.write((A, 51))
+    await account.clock.advance(2)
+    account.buy(1)
+    assert await account.collect(report, after=2) == {}, "50, as before"
+    for _ in range(2):
+        await account.poll_after()
+    assert await account.collect(report) == {0: Accepted(0)}
+
+
+async def test_number_that_has_not_landed_stays_open_whatever_the_orders_say(open_account: Open) -> None:
+    account = open_account(orders=Orders.ON, shown_after="800")
+    await account.poll()
+    await account.run(account.channel.read_stock([A]))
+    report = await account.write((A, 51))
+    await account.clock.advance(2)
+    account.buy(1)
+    assert await account.collect(report, after=2) == {}
+    for _ in range(2):
+        await account.poll_after()
+        assert await account.collect(report) == {}
