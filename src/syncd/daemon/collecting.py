@@ -21,6 +21,9 @@ from syncd.store.outbox import IntentRow
 
 log = structlog.get_logger()
 COLLECT_SECONDS = 5.0
+FIRST_LOOK_SECONDS = 1.0
+"""Between two looks at results where a call went out since: a page that is read back right after the write shows what
+was written, not yet what was sold from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,12 @@ class Results:
         self.hub = hub
         self.shop = shop
         self._again_us = 0
+        self._looked_us = 0
+
+    def expect(self, report: WriteReport) -> None:
+        """A call was made: what of it comes later is looked at soon."""
+        if any(isinstance(row, Pending) for row in report.rows):
+            self._again_us = min(self._again_us, self._looked_us + int(FIRST_LOOK_SECONDS * 1e6))
 
     async def collect(self, now_us: int) -> int | None:
         """Ask for results of earlier calls. Returns when to ask again; None when nothing is pending."""
@@ -47,7 +56,7 @@ class Results:
         if now_us < self._again_us <= now_us + int(COLLECT_SECONDS * 1e6):
             return self._again_us
         waiting = await self.hub.store.tx(lambda conn: outbox.pending_rows(conn, self.shop.id))
-        self._again_us = now_us + int(COLLECT_SECONDS * 1e6)
+        self._looked_us, self._again_us = now_us, now_us + int(COLLECT_SECONDS * 1e6)
         if not waiting:
             return None
         receipts = [row.receipt for row in waiting if row.receipt is not None]

@@ -266,6 +266,7 @@ class Dispatcher:
         ended_us = hub.clock.now_us()
         done = await self._keep(lambda conn: settle_call(conn, hub.facts, self.shop.facts, intent_id, report, ended_us))
         measure(hub, self.shop, agenda, done, began_us, ended_us)
+        self._results.expect(report)
         hub.wake_writers(done.refreshed)
         await self.trouble.over()
 
