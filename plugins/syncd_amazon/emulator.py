@@ -61,23 +61,17 @@ class AmazonEmulator(HttpEmulator, HasOptions):
     }
 
     def __init__(
-        self,
-        world: World,
-        market: Market,
-        clock: Clock,
-        *,
-        round_trip_seconds: float = 0.0,
-        lag: timedelta = LAG,
-        **quirks: str,
+        self, world: World, market: Market, clock: Clock, *, round_trip_seconds: float = 0.0, **quirks: str
     ) -> None:
         super().__init__(world, market, clock, round_trip_seconds=round_trip_seconds, **quirks)
-        market.visibility = max(market.visibility, lag)  # no search looks at what is newer
+        self._visibility = market.visibility
+        market.visibility = max(market.visibility, LAG)  # no search looks at what is newer
         if self.quirk["cancelled_stock"] == "stays_off":
             market.restocks_on_cancel = False
         self.rates = {name: RateJudge(rate, burst) for name, (rate, burst) in RATES.items()}
         self.rates["create_feed"] = FeedJudge(*RATES["create_feed"])
         self.listings = ListingDesk(market, self.quirk, self.began, JAPAN)
-        self.orders = OrderDesk(market, self.quirk, self.began, JAPAN, lag)
+        self.orders = OrderDesk(market, self.quirk, self.began, JAPAN)
         self.files = FileDesk(market, self.quirk, self.listings, SELLER, JAPAN)
         self.tokens: dict[str, float] = {}
         self.tokens_given = 0
@@ -107,6 +101,11 @@ class AmazonEmulator(HttpEmulator, HasOptions):
     def settle(self) -> None:
         self.files.settle()
         self.listings.settle()
+
+    def set_lag(self, lag: timedelta) -> None:
+        """How far behind the present order searches stay. Amazon's two minutes are more than one can watch, so the demo
+        asks for less, and says so."""
+        self.orders.lag, self.market.visibility = lag, max(self._visibility, lag)
 
     def set_rate(self, name: str, per_second: float) -> None:
         """Give this account another plan than the usual one."""

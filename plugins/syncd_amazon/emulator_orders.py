@@ -47,15 +47,10 @@ class OrderDesk:
     """Answers order calls as (status, body)."""
 
     def __init__(
-        self,
-        market: Market,
-        quirk: Mapping[str, str],
-        began: Callable[[], datetime],
-        marketplace: str,
-        lag: timedelta = LAG,
+        self, market: Market, quirk: Mapping[str, str], began: Callable[[], datetime], marketplace: str
     ) -> None:
         self.market = market
-        self.lag = lag
+        self.lag = LAG
         self.quirk = quirk
         self.began = began
         self.marketplace = marketplace

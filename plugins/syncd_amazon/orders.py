@@ -1,7 +1,8 @@
 """Changed orders by `lastUpdatedAfter`: one search every three minutes is all that Amazon's rate lasts for.
 
 The cursor: `after` (from where this sweep searches), `token` (the next page) and when it was `given`, `began` (when its
-first page was asked for) and `before` (up to where that looked: two minutes earlier, as a rule), and `first` (the first sweep of all asks for open orders).
+first page was asked for) and `before` (up to where that looked: two minutes earlier, as a rule), and `first` (the
+first sweep of all asks for open orders).
 The next sweep begins at `before` less the overlap.
 """
 

@@ -9,7 +9,8 @@ import pytest
 
 from syncd.sdk.channel import Form
 from syncd.sim.crowd import BUNDLE, FLASH, PACK, PACKED, Crowd, Flash, Habits, fill_shelves, stock_goods
-from syncd.sim.served import WatchedWorld, plain_key, quantile
+from syncd.sim.served import WatchedWorld, quantile
+from syncd.sim.stalls import plain_key
 from syncd.testing.fakes import ManualClock, run_until
 
 pytestmark = pytest.mark.anyio

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -15,11 +16,12 @@ from pydantic import SecretStr
 from syncd.config import load
 from syncd.sim.demo import Result
 from syncd.sim.screen import Frame, Quiet, Scene, picture
-from syncd.sim.served import STALLS, ShopView, Truth, View
+from syncd.sim.served import ShopView, Truth, View
 from syncd.sim.settings_files import toml_lines, write_settings
+from syncd.sim.stalls import KEPT, SHORTENED, STALLS
 from syncd.sim.verdict import Verdict, compare
 
-SCENE = Scene(5.0, 2.0, "http://127.0.0.1:1/metrics", Path("syncd.toml"))
+SCENE = Scene(5.0, 2.0, "http://127.0.0.1:1/metrics", Path("syncd.toml"), KEPT, SHORTENED)
 ORDER = ("shop", "1")
 
 
@@ -73,21 +75,25 @@ def test_a_stale_raise_or_a_wrong_number_is_not_clean_and_only_the_number_is_wor
 
 
 def test_the_line_has_what_scripts_ask_for() -> None:
-    view = View(shops=(ShopView("a", orders=2, stockouts=(1.0, 2.0)), ShopView("b")), oversold=3)
+    view = View(shops=(ShopView("a", "amazon", orders=2, stockouts=(1.0, 2.0)), ShopView("b", "files")), oversold=3)
     result = Result(view=view, verdict=Verdict(orders_booked=2, lost=0, doubled=0), seconds=1.0, still_seconds=0.5)
     line = json.loads(json.dumps(result.as_line()))
     assert line["shops"] == ["a", "b"]
     assert (line["orders_placed"], line["orders_booked"], line["oversold"], line["drift_end"]) == (2, 2, 3, 0)
     assert (line["stockout_p50_s"], line["stockout_p99_s"]) == (1.0, 2.0)
+    assert line["stockout_by_shop"]["b"] == {"p50_s": None, "p99_s": None}
+    assert line["shortened"] == list(SHORTENED)
 
 
 def test_the_picture_shows_every_shop_and_loads_nothing(tmp_path: Path) -> None:
-    view = View(shops=(ShopView("rakuten-main", orders=9, taken_in=8), ShopView("sftp-mall")), flash=True)
+    shops = (ShopView("rakuten-main", "rakuten", orders=9, taken_in=8), ShopView("sftp-mall", "files"))
+    view = View(shops=shops, flash=True)
     path = tmp_path / "demo.svg"
     picture(SCENE, Frame(view, {"shops": [{"name": "sftp-mall", "status": "running"}]}, "buyers are shopping"), path)
     drawn = path.read_text(encoding="utf-8")
     assert "rakuten-main" in drawn
     assert "8/9" in drawn
+    assert all(stall.kept in re.sub("&#160;|\\s+", " ", drawn) for stall in STALLS.values())
     assert "@font-face" not in drawn
 
 
@@ -98,8 +104,15 @@ def test_without_a_terminal_few_lines_are_told() -> None:
             quiet.show(Frame(View(), phase="buyers are shopping", seconds=float(second)))
     told = out.getvalue().splitlines()
     assert "batch every 5 s" in told[0]
-    assert SCENE.metrics in told[1]
-    assert len(told) == 5
+    assert all(text in told[1] for text in KEPT)
+    assert all(text in told[2] for text in SHORTENED)
+    assert SCENE.metrics in told[3]
+    assert len(told) == 7
+
+
+def test_the_five_shops_are_of_five_kinds_and_bring_all_buyers() -> None:
+    assert len({stall.channel for stall in STALLS.values()}) == len(STALLS) == 5
+    assert sum(stall.buyers for stall in STALLS.values()) == pytest.approx(1.0)
 
 
 @pytest.mark.real
@@ -109,4 +122,5 @@ def test_the_whole_demo_ends_clean_with_one_line() -> None:
     line = json.loads(done.stdout)
     assert done.returncode == 0, done.stderr
     assert line["orders_placed"] == line["orders_booked"] > 0
-    assert len(line["shops"]) == 4
+    assert line["kinds"] == ["rakuten", "yahoo-shopping", "amazon", "shopify", "files"]
+    assert (line["lost"], line["doubled"], line["stale_raises"], line["drift_end"]) == (0, 0, 0, 0)

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,7 +26,7 @@ from syncd.testing.fakes import BudgetLimiter, ManualClock, run_until, shop_cont
 from syncd.testing.world import TruthOrder, World
 from syncd_amazon.channel import CAPABILITIES, AmazonChannel
 from syncd_amazon.emulator import AmazonEmulator
-from syncd_amazon.emulator_orders import LAG, order_id
+from syncd_amazon.emulator_orders import order_id
 from syncd_amazon.settings import AmazonSettings
 
 T = TypeVar("T")
@@ -51,12 +51,7 @@ class Account:
     `orders` is on."""
 
     def __init__(
-        self,
-        settings: Mapping[str, Any] | None = None,
-        *,
-        orders: Orders = Orders.OFF,
-        lag: timedelta = LAG,
-        **quirks: str,
+        self, settings: Mapping[str, Any] | None = None, *, orders: Orders = Orders.OFF, **quirks: str
     ) -> None:
         self.orders = orders
         self.clock = ManualClock()
@@ -66,7 +61,7 @@ class Account:
         self.keys = [f"TEE-{i}" for i in range(10)]
         for key in self.keys:
             self.market.offer(key, "sku", shown=50)
-        self.emulator = AmazonEmulator(self.world, self.market, self.clock, lag=lag, **quirks)
+        self.emulator = AmazonEmulator(self.world, self.market, self.clock, **quirks)
         self.settings = {**self.emulator.settings(), **(settings or {})}
         self.sent: list[tuple[httpx.Request, httpx.Response]] = []
         self.grants = MemoryGrants()

@@ -228,7 +228,8 @@ async def test_account_with_a_larger_plan_is_asked_for_orders_as_often_as_that_a
 
 
 async def test_sweep_never_claims_to_have_looked_nearer_than_two_minutes(open_account: Open) -> None:
-    account = open_account(lag=timedelta(seconds=1))
+    account = open_account()
+    account.emulator.set_lag(timedelta(seconds=1))
     [page] = await account.poll()
     assert page.seen_until <= account.clock.now() - timedelta(minutes=2 + 5)
 

@@ -95,7 +95,7 @@ class Intake:
     def _whole_us(self, page: OrderPage, answered_us: int) -> int | None:
         """Begin of the read that has now shown every order visible at that time; None in the middle of one."""
         if page.seen_until is not None:
-            return min(answered_us, to_us(page.seen_until) + self.shop.facts.visibility_us)
+            return min(answered_us, to_us(page.seen_until) + int(self.shop.capabilities.visibility_seconds * 1e6))
         return None if page.more else self._began_us
 
     def _book(

@@ -150,6 +150,11 @@ def _shop(
     )
 
 
+def _first(set_seconds: float | None, own_seconds: float) -> float:
+    """A setting of the shop, or where it is not set the channel's own."""
+    return own_seconds if set_seconds is None else set_seconds
+
+
 def facts_of(
     shop: ShopSettings, row: shops.ShopRow, locations: tuple[int, ...], capabilities: Capabilities
 ) -> ShopFacts:
@@ -163,7 +168,7 @@ def facts_of(
         returns=shop.returns,
         restocks=capabilities.restocks_on_cancel,
         most=capabilities.max_quantity,
-        visibility_us=int(capabilities.visibility_seconds * 1e6),
+        visibility_us=int(_first(shop.visibility_seconds, capabilities.visibility_seconds) * 1e6),
         reads_orders=capabilities.reads_orders and shop.orders is Orders.ON,
         reads_stock=capabilities.reads_stock,
         writes=Writes.ON if started else shop.writes,

@@ -124,6 +124,12 @@ class ShopSettings(BaseModel):
     poll_seconds: float | None = Field(
         None, gt=0, description="Seconds between two order reads; the channel's own if not set."
     )
+    visibility_seconds: float | None = Field(
+        None,
+        ge=0,
+        description="Longest until an accepted order can be read; the channel's own if not set. More where late_orders"
+        " is alarmed, less only where it is known for certain.",
+    )
     reconcile_seconds: float = Field(
         3600, gt=0, description="Seconds in which every listing's number is read back once."
     )

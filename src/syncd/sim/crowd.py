@@ -110,10 +110,16 @@ class _Later:
 
 
 class Crowd:
-    """Buyers at all shops. `run` buys until stopped; `step` is one visit."""
+    """Buyers at all shops. `run` buys until stopped; `step` is one visit. `shares` says how many come to which shop."""
 
     def __init__(
-        self, world: World, visits: Mapping[str, float], clock: Clock, rng: Random, habits: Habits | None = None
+        self,
+        world: World,
+        visits: Mapping[str, float],
+        clock: Clock,
+        rng: Random,
+        habits: Habits | None = None,
+        shares: Mapping[str, float] | None = None,
     ) -> None:
         self.world = world
         self.clock = clock
@@ -124,6 +130,8 @@ class Crowd:
         self._visits = visits
         self._later: list[_Later] = []
         self._numbers = itertools.count()
+        self._markets = list(world.markets.values())
+        self._shares = [1.0 if shares is None else shares[market.name] for market in self._markets]
         self._shelves = {market.name: self._shelf(market) for market in world.markets.values()}
 
     def _shelf(self, market: Market) -> tuple[list[str], list[float]]:
@@ -155,7 +163,7 @@ class Crowd:
         now = self.clock.monotonic()
         while self._later and self._later[0].due <= now:
             heapq.heappop(self._later).act()
-        market = self.rng.choice(list(self.world.markets.values()))
+        [market] = self.rng.choices(self._markets, self._shares)
         order = market.buy(self._basket(market))
         if order is not None:
             self._plan_changes(market, order)

@@ -44,6 +44,12 @@ class Scene:
     poll_seconds: float
     metrics: str
     config: Path
+    kept: Sequence[str] = ()
+    shortened: Sequence[str] = ()
+
+    def pace(self) -> str:
+        """The two times that everything else follows from."""
+        return f"batch every {self.batch_seconds:g} s (180 s in production), shops polled every {self.poll_seconds:g} s"
 
 
 def seconds_text(seconds: float | None) -> str:
@@ -64,17 +70,15 @@ def _head(scene: Scene, frame: Frame) -> Text:
     text = Text.assemble((f"{frame.phase}", "bold"), f" · {frame.seconds:.0f} s")
     if frame.view.flash:
         text.append(" · FLASH SALE", style="bold magenta")
-    text.append(
-        f"\nbatch every {scene.batch_seconds:g} s (180 s in production), shops polled every {scene.poll_seconds:g} s"
-    )
+    text.append(f"\n{scene.pace()}\n")
     return text
 
 
 def _table(frame: Frame) -> Table:
     table = Table(expand=True, box=None, header_style="bold", pad_edge=False)
-    table.add_column("shop")
-    table.add_column("state")
-    for title in ("orders in", "pushes out", "waiting", "stockouts", "p50", "p99", "wrong now", "turned away"):
+    for title in ("shop", "kind", "state"):
+        table.add_column(title, no_wrap=True)
+    for title in ("orders in", "pushes out", "waiting", "stockouts", "p50", "p99", "wrong now"):
         table.add_column(title, justify="right")
     states = {one["name"]: one for one in frame.status.get("shops", ())}
     for shop in frame.view.shops:
@@ -87,6 +91,7 @@ def _row(shop: ShopView, told: Status) -> Sequence[RenderableType]:
     waiting = sum(told.get("outbox", {}).values())
     return (
         shop.name,
+        shop.kind,
         Text(state, style="green" if state in GOOD_STATES else "yellow"),
         f"{shop.taken_in}/{shop.orders}",
         str(shop.writes),
@@ -95,7 +100,6 @@ def _row(shop: ShopView, told: Status) -> Sequence[RenderableType]:
         seconds_text(quantile(shop.stockouts, 0.5)),
         seconds_text(quantile(shop.stockouts, 0.99)),
         Text(str(shop.wrong), style="yellow" if shop.wrong else "green"),
-        str(shop.refused_buyers),
     )
 
 
@@ -122,6 +126,10 @@ def _foot(scene: Scene) -> Text:
         "\nstockout latency: from the order visible at its shop (poll included) to acceptance by each other shop\n",
         style="dim",
     )
+    if scene.kept:
+        text.append(f"the malls hold to their documented limits: {' · '.join(scene.kept)}\n", style="dim")
+    if scene.shortened:
+        text.append(f"shortened, to be watched: {' · '.join(scene.shortened)}\n", style="dim")
     text.append(f"curl {scene.metrics}\n", style="default")
     text.append(f".venv/bin/syncd status --config {scene.config}\n", style="default")
     text.append("Ctrl-C closes the shops, waits until all is still, and judges", style="dim")
@@ -157,9 +165,10 @@ class Quiet:
 
     def __enter__(self) -> Quiet:
         scene = self.scene
-        self._say(
-            f"batch every {scene.batch_seconds:g} s (180 s in production), shops polled every {scene.poll_seconds:g} s"
-        )
+        self._say(scene.pace())
+        for what, texts in (("documented limits hold", scene.kept), ("shortened, to be watched", scene.shortened)):
+            if texts:
+                self._say(f"{what}: {' · '.join(texts)}")
         self._say(f"metrics at {scene.metrics}; settings at {scene.config}")
         return self
 

@@ -18,19 +18,14 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from syncd.clock import Clock
 from syncd.sdk.channel import Form
-from syncd.sim.crowd import Crowd, Flash, Habits, KeyOf, fill_shelves, stock_goods
+from syncd.sim.crowd import Crowd, Flash, Habits, fill_shelves, stock_goods
+from syncd.sim.stalls import STALLS, VISIBLE_AFTER_SECONDS, Ground
 from syncd.testing.emulator import Emulator, HttpEmulator, on_sockets
 from syncd.testing.sftp_server import LOOPBACK, LocalSftpServer
 from syncd.testing.world import Market, TruthListing, TruthOrder, World
 from syncd.web.server import serve
 from syncd_files.emulator import FilesEmulator
-from syncd_rakuten.emulator import RakutenEmulator
-from syncd_shopify.emulator import ShopifyEmulator
-from syncd_shopify.emulator_orders import order_id
 
-VISIBLE_AFTER_SECONDS = 1.0
-ROUND_TRIP_SECONDS = 0.03
-IMPORT_SECONDS = 1.0
 LOOK_SECONDS = 0.2
 JITTER_SECONDS = 0.15
 """Real sockets on a busy machine: calls that keep a rate where they leave arrive a little nearer to each other."""
@@ -120,6 +115,7 @@ class ShopView:
     """One shop as the world has it."""
 
     name: str
+    kind: str = ""
     orders: int = 0
     taken_in: int = 0
     writes: int = 0
@@ -185,35 +181,6 @@ class Merchant:
 # --- the malls ------------------------------------------------------------------------------------------------------
 
 
-def rakuten_key(number: int, sku: str, pack: int) -> str:
-    name = sku.lower() + ("" if pack == 1 else f"-x{pack}")
-    return f"{name}/{name}"
-
-
-def shopify_key(number: int, sku: str, pack: int) -> str:
-    return str(40_000_000 + number)
-
-
-def plain_key(number: int, sku: str, pack: int) -> str:
-    return sku if pack == 1 else f"{sku}-x{pack}"
-
-
-@dataclass(frozen=True, slots=True)
-class Stall:
-    """One shop of the demo: its channel, and how it names its listings."""
-
-    channel: str
-    key_of: KeyOf
-
-
-STALLS: Mapping[str, Stall] = {
-    "rakuten-main": Stall("rakuten", rakuten_key),
-    "rakuten-outlet": Stall("rakuten", rakuten_key),
-    "shopify-brand": Stall("shopify", shopify_key),
-    "sftp-mall": Stall("files", plain_key),
-}
-
-
 @dataclass(slots=True)
 class Malls:
     """Every emulator on its socket. Build and use it in one loop; `view` alone may be read from elsewhere."""
@@ -256,23 +223,16 @@ class Malls:
         rng = Random(self.seed)  # noqa: S311  # what buyers like, no secret
         world = self.world = WatchedWorld(self.clock.now)
         visits = stock_goods(world, rng)
+        ground = Ground(world, self.clock, self.folder, self.seed)
         for name, stall in STALLS.items():
             market = world.market(name, visibility_seconds=VISIBLE_AFTER_SECONDS)
             fill_shelves(world, market, stall.key_of, rng)
-            emulator = self.emulators[name] = self._emulator(stall.channel, market)
+            emulator = self.emulators[name] = stall.open(ground, market)
             for rate in emulator.rates.values():
                 rate.slack_seconds = JITTER_SECONDS
         habits = Habits(flash=Flash(after_seconds=self.flash_after_seconds))
-        self.crowd = Crowd(world, visits, self.clock, rng, habits)
-
-    def _emulator(self, channel: str, market: Market) -> Emulator:
-        if channel == "rakuten":
-            return RakutenEmulator(self.world, market, self.clock, round_trip_seconds=ROUND_TRIP_SECONDS)
-        if channel == "shopify":
-            return ShopifyEmulator(self.world, market, self.clock, round_trip_seconds=ROUND_TRIP_SECONDS)
-        return FilesEmulator(
-            self.world, market, self.clock, folder=self.folder, consume_seconds=IMPORT_SECONDS, seed=self.seed
-        )
+        shares = {name: stall.buyers for name, stall in STALLS.items()}
+        self.crowd = Crowd(world, visits, self.clock, rng, habits, shares)
 
     async def _serve_http(self, emulator: HttpEmulator, *, task_status: TaskStatus[int]) -> None:
         await serve(on_sockets(emulator.app), LOOPBACK, 0, lambda host, port: task_status.started(port))
@@ -304,6 +264,7 @@ class Malls:
     def _look_at(self, market: Market, wrong: Sequence[str]) -> ShopView:
         return ShopView(
             name=market.name,
+            kind=STALLS[market.name].channel,
             orders=market.tally["orders_placed"],
             taken_in=sum(order.delivered_at is not None for order in market.orders.values()),
             writes=market.tally["rows_written"],
@@ -345,7 +306,7 @@ class Malls:
     def truth(self) -> Truth:
         """What was really sold."""
         orders = {
-            (market.name, self._number(market.name, order.number)): {
+            (market.name, STALLS[market.name].number_of(order.number)): {
                 line.line: (line.ordered, line.cancelled, line.shipped) for line in order.lines
             }
             for market in self.world.markets.values()
@@ -353,11 +314,6 @@ class Malls:
         }
         self.view = self._look()
         return Truth(orders, self.world.free_pieces(), tuple(self.world.stale))
-
-    @staticmethod
-    def _number(shop: str, number: str) -> str:
-        """An order's number as its shop shows it."""
-        return order_id(number) if STALLS[shop].channel == "shopify" else number
 
     def close(self) -> None:
         """Close every socket."""

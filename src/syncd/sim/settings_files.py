@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 
 from pydantic import SecretStr
 
-from syncd.sim.served import STALLS
+from syncd.sim.stalls import BATCH_SECONDS, POLL_SECONDS, STALLS, VISIBLE_AFTER_SECONDS
 from syncd.testing.sftp_server import LOOPBACK
 
-BATCH_SECONDS = 5.0
-POLL_SECONDS = 2.0
-REREAD_SECONDS = 15
 PORT = 8484
 
 
@@ -48,23 +46,22 @@ def write_settings(
     }
     config.write_text("\n".join(toml_lines(core)) + "\n", encoding="utf-8")
     for name, stall in STALLS.items():
-        own = secrets_out(tables[name], folder / "secrets", name)
-        own |= _quicker(stall.channel, own, name)
+        own = _with(secrets_out(tables[name], folder / "secrets", name), stall.table)
         shop: dict[str, object] = {"channel": stall.channel, "writes": "dry_run", "poll_seconds": POLL_SECONDS}
         if addresses[name].startswith("http"):
-            shop["base_url"] = addresses[name]
+            shop |= {"base_url": addresses[name], "visibility_seconds": 2 * VISIBLE_AFTER_SECONDS}
         lines = toml_lines({**shop, stall.channel: own})
         (folder / "shops.d" / f"{name}.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return config
 
 
-def _quicker(channel: str, own: Mapping[str, object], name: str) -> dict[str, object]:
-    """What the demo sets otherwise than its emulator does: accounts that differ, and shorter waits."""
-    if channel == "rakuten":
-        return {"shop_url": name, "reread_seconds": 15}
-    if channel == "files" and isinstance(stock := own["stock"], Mapping):
-        return {"stock": {**stock, "ask_again_seconds": 1}}
-    return {}
+def _with(table: Mapping[str, object], more: Mapping[str, object]) -> dict[str, object]:
+    """A table with others of its values; a table in it keeps what is not named."""
+    found = dict(table)
+    for key, value in more.items():
+        old = found.get(key)
+        found[key] = {**old, **value} if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return found
 
 
 def secrets_out(table: Mapping[str, object], folder: Path, name: str) -> dict[str, object]:
@@ -98,4 +95,6 @@ def toml_lines(table: Mapping[str, object], path: tuple[str, ...] = ()) -> list[
 def _value(value: object) -> str:
     if isinstance(value, list | tuple):
         return f"[{', '.join(_value(one) for one in value)}]"
+    if isinstance(value, date):
+        return value.isoformat()
     return json.dumps(value, ensure_ascii=False)  # texts, numbers and flags are written alike in TOML and JSON
