@@ -84,7 +84,8 @@ class WireContract:
             result = {"raises": type(error).__name__} | ({} if after is None else {"after_seconds": after})
         finally:
             await channel.aclose()
-        assert result == expected
+        gives = json.dumps(result, ensure_ascii=False, indent=2)
+        assert result == expected, f"{case}: the call gives\n{gives}"
         told = as_list(request.get("sends", []))
         assert len(mall.sent) == len(told), f"{[str(one.url) for one in mall.sent]} were sent"
         for sent, wanted in zip(mall.sent, told, strict=True):
