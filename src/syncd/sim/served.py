@@ -27,8 +27,10 @@ from syncd.web.server import serve
 from syncd_files.emulator import FilesEmulator
 
 LOOK_SECONDS = 0.2
-JITTER_SECONDS = 0.15
-"""Real sockets on a busy machine: calls that keep a rate where they leave arrive a little nearer to each other."""
+JITTER_SECONDS = 1.0
+"""Real sockets, and the malls' work in the daemon's own process: where the machine stalls, calls that keep a rate where
+they leave arrive nearer to each other. No rate is exceeded by more than that once.
+"""
 
 
 @dataclass(slots=True)

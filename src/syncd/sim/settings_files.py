@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from syncd.sim.stalls import BATCH_SECONDS, POLL_SECONDS, STALLS, VISIBLE_AFTER_SECONDS
+from syncd.sim.stalls import BATCH_SECONDS, POLL_SECONDS, STALLS, VISIBLE_AFTER_SECONDS, Stall
 from syncd.testing.sftp_server import LOOPBACK
 
 PORT = 8484
@@ -46,16 +46,23 @@ def write_settings(
     }
     config.write_text("\n".join(toml_lines(core)) + "\n", encoding="utf-8")
     for name, stall in STALLS.items():
-        own = _with(secrets_out(tables[name], folder / "secrets", name), stall.table)
-        shop: dict[str, object] = {"channel": stall.channel, "writes": "dry_run", "poll_seconds": POLL_SECONDS}
+        own = with_values(secrets_out(tables[name], folder / "secrets", name), stall.table)
+        shop = {"channel": stall.channel, "writes": "dry_run", **shop_values(stall)}
         if addresses[name].startswith("http"):
-            shop |= {"base_url": addresses[name], "visibility_seconds": 2 * VISIBLE_AFTER_SECONDS}
+            shop["base_url"] = addresses[name]
         lines = toml_lines({**shop, stall.channel: own})
         (folder / "shops.d" / f"{name}.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return config
 
 
-def _with(table: Mapping[str, object], more: Mapping[str, object]) -> dict[str, object]:
+def shop_values(stall: Stall) -> dict[str, object]:
+    """What a shop file of the demo sets otherwise than usual. How late files are is a setting of their own channel."""
+    if stall.channel == "files":
+        return {"poll_seconds": POLL_SECONDS}
+    return {"poll_seconds": POLL_SECONDS, "visibility_seconds": 2 * VISIBLE_AFTER_SECONDS}
+
+
+def with_values(table: Mapping[str, object], more: Mapping[str, object]) -> dict[str, object]:
     """A table with others of its values; a table in it keeps what is not named."""
     found = dict(table)
     for key, value in more.items():

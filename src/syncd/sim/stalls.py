@@ -35,11 +35,11 @@ REREAD_SECONDS = 15
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What every emulator stands on. `folder` is the one that the SFTP server shows."""
+    """What every emulator stands on. `folder` is the one that the SFTP server shows; None keeps files in memory."""
 
     world: World
     clock: Clock
-    folder: Path
+    folder: Path | None
     seed: int
 
 
