@@ -16,6 +16,7 @@ from syncd.testing.world import TruthLine, TruthOrder
 TOKYO = ZoneInfo("Asia/Tokyo")
 STOCK_COLUMNS = ("コントロールカラム", "商品コード", "在庫数")
 ERROR_COLUMNS = ("行番号", "商品コード", "エラー内容")
+BUYER = "名無 ～様 buyer-canary"
 ORDER_COLUMNS = (
     "店舗伝票番号", "明細番号", "受注日", "受注状態", "商品コード", "受注数量", "キャンセル数", "出荷数", "返品数"
 )  # fmt: skip
@@ -84,9 +85,9 @@ def _order_row(order: TruthOrder, line: TruthLine, *, counts: bool) -> list[str]
     placed = order.placed_at.astimezone(TOKYO).strftime("%Y/%m/%d %H:%M:%S")
     row = [order.number, line.line, placed, _status(line), line.listing]
     if counts:
-        return [*row, *map(str, (line.ordered, line.cancelled, line.shipped, line.returned)), "名無 ～様"]
+        return [*row, *map(str, (line.ordered, line.cancelled, line.shipped, line.returned)), BUYER]
     left = line.ordered if line.cancelled == line.ordered else line.ordered - line.cancelled
-    return [*row, str(left), "名無 ～様"]
+    return [*row, str(left), BUYER]
 
 
 def _status(line: TruthLine) -> str:

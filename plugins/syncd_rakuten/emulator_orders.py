@@ -183,7 +183,7 @@ class OrderDesk:
             "modifyFlag": 0,
             "totalPrice": -9999,
             "requestPrice": -9999,
-            "OrdererModel": {"familyName": "入力待ち", "zipCode1": "999"},
+            "OrdererModel": {"familyName": "入力待ち", "zipCode1": "999", "emailAddress": "buyer-canary"},
             "PackageModelList": [
                 {
                     "basketId": basket,

@@ -297,7 +297,8 @@ class OrderDesk:
             element("CancelReason", one.cancel_reason or ""),
             group("Pay", [element("PayStatus", 1)]),
             group("Ship", [
-                element("ShipStatus", one.ship_status), element("ShipDate", left), element("ShipLastName", "●"),
+                element("ShipStatus", one.ship_status), element("ShipDate", left),
+                element("ShipLastName", "buyer-canary"),
                 *(element(f"ShipInvoiceNumber{place}", number) for place, number in enumerate(numbers, 1)),
             ]),
             *items,

@@ -151,6 +151,6 @@ def next_steps(names: Names, folder: Path, *, inside: bool) -> tuple[str, ...]:
         f'pyproject.toml, [project.entry-points."syncd.plugins"]: {names.slug} = "{names.package}"',
         f"pyproject.toml, packages of hatch: plugins/{names.package}; packages of mypy and the importlinter's lists:"
         f" {names.package}",
-        "make (installs the entry point), then: make lint; make test ARGS=" + str(folder),
+        f"make lint; make test ARGS={folder}    (make installs the entry point anew; then `syncd plugins` lists it)",
         "write what quality.toml says is to do; docs/plugins.md walks through it",
     )
