@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from dataclasses import fields
 from pathlib import Path
 
@@ -56,3 +57,9 @@ def test_every_file_of_a_new_folder_is_explained() -> None:
 
 def test_it_names_the_headings_of_a_readme() -> None:
     assert [heading for heading in HEADINGS if f"*{heading}" not in PAGE] == []
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "plugins").glob("*/quality.toml")), ids=lambda file: file.parent.name)
+def test_a_plugin_that_is_shipped_has_nothing_left_to_do(file: Path) -> None:
+    rules = tomllib.loads(file.read_text(encoding="utf-8"))["rules"]
+    assert [name for name, verdict in rules.items() if verdict.startswith("todo:")] == []
