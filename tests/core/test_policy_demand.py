@@ -21,7 +21,6 @@ from syncd.core.demand import (
     blind_seconds,
     expected_blind,
     seen,
-    weight,
 )
 
 SECOND_US = 1_000_000
@@ -93,15 +92,6 @@ def test_bundles_count_by_their_pieces_and_slow_shops_by_their_blind_window() ->
     assert expected_blind([slow], now) == pytest.approx(10 * expected_blind([fast], now))
     assert expected_blind([fast, slow], now) > expected_blind([slow], now)
     assert expected_blind([set_of_three], now) > 3 * expected_blind([fast], now) * 0.99
-
-
-def test_the_weight_of_a_listing_follows_a_burst() -> None:
-    calm, _ = sold_steadily(0.001, 86_400)
-    burst = calm
-    for i in range(60):
-        burst = seen(burst, 1, NOW + 86_400 * SECOND_US + i * SECOND_US)
-    now = NOW + 86_460 * SECOND_US
-    assert weight(burst, now) > 100 * weight(calm, now) > 0
 
 
 # --- blind windows ----------------------------------------------------------------------------------------------

@@ -149,13 +149,12 @@ def test_an_absolute_lowering_that_cannot_be_paid_is_a_drain() -> None:
     assert goals(100, {1: 60, 2: 40}, drained) == {1: 60, 2: 40}
 
 
-def test_an_absolute_shop_is_filled_up_only_when_its_whole_number_is_free() -> None:
-    low = {1: Holder(60, 60), 2: Holder(10, 10, whole=True)}
-    assert (
-        goals(100, {1: 60, 2: 40}, low)[2] == 10
-    )  # 30 are free, 40 are needed, and 20 would be half of what is missing
-    enough = {1: Holder(50, 50), 2: Holder(10, 10, whole=True)}
-    assert goals(100, {1: 60, 2: 40}, enough)[2] == 40
+def test_an_absolute_shop_is_filled_up_when_half_of_what_it_lacks_is_free() -> None:
+    """Its number is paid in full, what it holds already included."""
+    wanted = {1: 60, 2: 40}
+    assert goals(100, wanted, {1: Holder(50, 50), 2: Holder(10, 10, whole=True)})[2] == 40
+    assert goals(100, wanted, {1: Holder(60, 60), 2: Holder(10, 10, whole=True)})[2] == 30
+    assert goals(82, wanted, {1: Holder(60, 60), 2: Holder(10, 10, whole=True)})[2] == 10
 
 
 def test_what_is_on_its_way_back_is_not_taken_twice() -> None:

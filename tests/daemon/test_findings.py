@@ -10,7 +10,7 @@ from syncd.daemon.findings import SETTLED_AT_ONCE, settle_due, take_reading
 from syncd.daemon.sending import settle_call
 from syncd.daemon.targets import refresh_listings
 from syncd.model import ListingState
-from syncd.sdk.channel import Accepted, WriteReport
+from syncd.sdk.channel import Accepted, Form, WriteReport
 from syncd.sdk.settings import HandEdits
 from syncd.store import listings as listing_rows
 from syncd.store import outbox, stances
@@ -234,16 +234,17 @@ def test_many_proven_numbers_are_settled_some_at_a_time(shelf: Shelf) -> None:
 def test_a_proof_of_a_listing_in_escrow_is_looked_at_though_its_number_is_right() -> None:
     """What one listing is proven not to hold, another may show."""
     with open_shelf() as shelf:
-        shops = [shelf.shop(name, reads_stock=True) for name in "ab"]
+        forms = frozenset({Form.COMPARE_AND_SET})
+        shops = [shelf.shop(name, reads_stock=True, forms=forms) for name in "ab"]
         sku = shelf.sku("mug", 10)
         ids = [shelf.listing(shop, "m", "mug", 1) for shop in shops]
-        for one, bound in zip(ids, (9, 1), strict=True):
-            shelf.tx(lambda conn, one=one, bound=bound: listing_rows.set_fields(conn, [one], exposure=bound))
+        shelf.tx(lambda conn: listing_rows.set_fields(conn, ids, exposure=1))
+        waits = {"exposure": 9, "proven": 1, "proven_us": shelf.now_us, "proven_from_us": shelf.now_us}
+        shelf.tx(lambda conn: listing_rows.set_fields(conn, ids[:1], **waits))
         shelf.tx(lambda conn: stances.save_stances(conn, {sku: StanceRow(mode="escrow", watched=1)}))
         shelf.facts.read_us = {shop.id: shelf.now_us for shop in shops}
         shelf.tx(lambda conn: refresh_listings(conn, shelf.facts, ids, shelf.now_us))
         assert sum(shelf.row(shop, "m").target or 0 for shop in shops) == 2  # the rest waits for a proof
-        shelf.read(shops[0], {"m": 1})
         shelf.wait(60)
         shelf.settle(shops[0])
         assert shelf.row(shops[0], "m").exposure == 1

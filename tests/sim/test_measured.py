@@ -6,6 +6,7 @@ from typing import Any
 
 from syncd.core.demand import Lags
 from syncd.daemon import measured
+from syncd.daemon.desk_policies import PolicyItem, set_policies
 from syncd.sim.trial import Trial, virtual
 
 MALLS: dict[str, dict[str, Any]] = {"a": {"visibility_seconds": 10.0}, "b": {}}
@@ -53,3 +54,27 @@ async def test_what_was_kept_in_another_shape_is_left() -> None:
         await trial.store.tx(lambda conn: measured.notes.write(conn, "lags 7", "[[1,2],[3]]"))
         kept = await trial.store.read(lambda conn: measured.kept(conn, 7))
         assert kept == Lags()
+
+
+@virtual
+async def test_what_a_shop_sells_is_kept_and_shares_out_a_new_sku_in_escrow() -> None:
+    """Nobody has bought the new SKU yet: its pieces go where the merchant's buyers are."""
+    forms = {"forms": ["compare_and_set"], "key_life_seconds": 60.0}
+    async with Trial.of({"a": forms, "b": forms}, {"old": 200, "new": 40}) as trial:
+        await trial.run(10)
+        for _ in range(15):
+            trial.buy("a", "old", 4)
+            await trial.run(10)
+        trial.buy("b", "old", 4)
+        await trial.run(30)
+        assert trial.stage is not None
+        trial.stage.daemon.stop()
+        assert trial.task is not None
+        await trial.task
+        await trial.restart()
+        items = [PolicyItem("new", "escrow")]
+        facts = trial.stage.daemon.hub.facts
+        done = await trial.store.tx(lambda conn: set_policies(conn, facts, items, trial.clock.now_us(), "test"))
+        trial.stage.daemon.hub.wake_writers(done.refreshed)
+        await trial.run(120)
+        assert trial.shows("a", "new") > 3 * trial.shows("b", "new") > 0

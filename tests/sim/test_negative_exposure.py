@@ -40,9 +40,13 @@ async def bound(trial: Trial, shop: str) -> int | None:
 @virtual
 async def test_a_page_raised_by_a_hand_and_sold_is_alarmed_frozen_and_proven_again() -> None:
     shops = {name: {"reconcile_seconds": 3600.0} for name in MALLS}
-    async with Trial.of(MALLS, {"hot": 20}, shops=shops) as trial:
+    malls = {name: {**options, "visibility_seconds": 1.0} for name, options in MALLS.items()}
+    async with Trial.of(malls, {"hot": 20}, shops=shops) as trial:
         await escrow(trial, "hot")
         await trial.run(120)
+        reads = trial.mall("a").calls["read"]
+        await trial.run_until(lambda: trial.mall("a").calls["read"] > reads)
+        await trial.run(1)  # and that read is over: the order comes before the next one
         given = await bound(trial, "a")
         assert given is not None
         page = trial.world.markets["a"].listings["hot"]

@@ -50,6 +50,12 @@ class Demand:
         short, middle, day = self.faded(now_us)
         return short / _SHORT, middle / _MIDDLE, day / _LONG
 
+    def times(self, pieces: int) -> Demand:
+        """The same in pieces, where a unit contains so many."""
+        if pieces == 1:
+            return self
+        return Demand(self.at_us, *(pieces * one for one in (self.short, self.middle, self.day, self.largest)))
+
 
 NO_DEMAND = Demand()
 
@@ -100,12 +106,6 @@ def _of_a_burst(blind: float, pieces: float, one_order: float = 1.0) -> float:
     """The order that opens a window says nothing about a rate, however many pieces it takes."""
     least = max(1.0, one_order)
     return blind * (1.0 - least / pieces) if pieces > least else 0.0
-
-
-def weight(demand: Demand, now_us: int) -> float:
-    """How much of a SKU's demand a listing has, in units a second: two minutes if they say more, else the day."""
-    _, middle, day = demand.faded(now_us)
-    return max(_of_a_burst(middle / _MIDDLE, middle, demand.largest), day / _LONG)
 
 
 USUAL_UNITS = 40.0

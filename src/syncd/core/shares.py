@@ -13,6 +13,10 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from syncd.core.escrow import Exposure, Standing
+from syncd.core.fence import Shown
+from syncd.sdk.capabilities import Form
+
 LEAST = 1
 
 
@@ -133,7 +137,9 @@ def _lots(whole: bool, want: int, have: int, idle: int, easy: int) -> tuple[int,
     best = min(want, idle + easy)
     if have == 0:
         return (idle, 0) if best == idle and idle else (0, want - idle)
-    return (0, best - idle) if 2 * (best - have) >= want - have and best > idle else (0, 0)
+    if 2 * (best - have) < want - have:
+        return 0, 0
+    return (idle, 0) if best == idle else (0, best - idle)
 
 
 def _take(lack: int, over: Mapping[int, int], whole: Collection[int]) -> dict[int, int]:
@@ -158,6 +164,37 @@ class Holder:
     settled: bool = True
     whole: bool = False
     coming: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """The newest write under way of a listing, in its units: its form, its number or signed change, what it changes."""
+
+    form: Form
+    quantity: int
+    delta: int
+
+
+def holder(
+    shown: Shown, have: Exposure, forms: Collection[Form], under_way: UnderWay | None = None, pieces: int = 1
+) -> Holder:
+    """A listing as a holder of a SKU of which one unit contains so many pieces."""
+    believed = shown.believed or 0
+    bound = believed if have.bound is None else have.bound
+    settled = have.standing is Standing.SETTLED and have.is_known and not shown.in_doubt
+    whole = all(form is Form.ABSOLUTE for form in forms)
+    coming = 0 if settled else _coming(have, bound, under_way)
+    return Holder(believed * pieces, bound * pieces, settled, whole, coming * pieces)
+
+
+def _coming(have: Exposure, bound: int, under_way: UnderWay | None) -> int:
+    """How much of a bound is on its way back: an open lowering, or a number that waits for its barrier."""
+    if under_way is not None:
+        exact = under_way.form is not Form.ABSOLUTE
+        return max(0, -under_way.delta if exact else bound - under_way.quantity)
+    if have.proven is None or have.dead_us is not None:
+        return 0
+    return max(0, bound - max(0, have.proven - have.proven_sold) - have.proven_back)
 
 
 def goals(total: int, wanted: Mapping[int, int], holders: Mapping[int, Holder]) -> dict[int, int]:

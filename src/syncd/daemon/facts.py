@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from syncd.core.demand import Assumed, Demand, Lags, blind_seconds
+from syncd.core.demand import NO_DEMAND, Assumed, Demand, Lags, blind_seconds, seen
 from syncd.core.escrow import Exposure, feed_is_stale
 from syncd.core.fence import GRAIN_US, Shown
 from syncd.core.policy import Kind, Policy
@@ -70,6 +70,8 @@ class Facts:
     policy: Policy = MIRROR
     """How SKUs are shown for which nothing else is set."""
     lags: dict[int, Lags] = field(default_factory=dict)
+    usual: dict[int, Demand] = field(default_factory=dict)
+    """What each shop sold of everything lately."""
     read_us: dict[int, int] = field(default_factory=dict)
     """Last good order read of each shop."""
     _blind: dict[int, tuple[int, float]] = field(default_factory=dict)
@@ -103,6 +105,14 @@ class Facts:
     def lags_of(self, shop_id: int) -> Lags:
         """What was measured of a shop's delays."""
         return self.lags.setdefault(shop_id, Lags())
+
+    def note_sale(self, shop_id: int, units: int, now_us: int, sold_us: int) -> None:
+        """So many units of a shop were booked."""
+        self.usual[shop_id] = seen(self.usual.get(shop_id, NO_DEMAND), units, now_us, sold_us)
+
+    def usual_units(self, shop_id: int, now_us: int) -> float:
+        """What a shop sold in a day, as it fades: how a SKU's first pieces divide over the shops."""
+        return self.usual.get(shop_id, NO_DEMAND).faded(now_us)[2]
 
     def blind_seconds(self, shop_id: int, now_us: int) -> float:
         """The usual time from a sale at a shop to the page that follows it; looked up anew every 10 s."""

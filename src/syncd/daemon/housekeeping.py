@@ -296,8 +296,13 @@ class Housekeeping:
 
     async def keep_measured(self) -> None:
         """Keep what was measured of the shops; also called at a stop."""
-        lags = dict(self.hub.facts.lags)
-        await self.hub.store.tx(lambda conn: measured.keep(conn, lags), priority=Priority.BACKGROUND)
+        lags, usual = dict(self.hub.facts.lags), dict(self.hub.facts.usual)
+
+        def keep(conn: Connection) -> None:
+            measured.keep(conn, lags)
+            measured.keep_usual(conn, usual)
+
+        await self.hub.store.tx(keep, priority=Priority.BACKGROUND)
 
     async def _ship_overdue(self, shop: Shop, now_us: int) -> None:
         days = int(shop.facts.ships.removeprefix("after "))

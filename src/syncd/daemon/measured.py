@@ -1,4 +1,6 @@
-"""What was measured of each shop's delays, kept over a restart: else `auto` would start blind and guess again."""
+"""What was measured of each shop, kept over a restart: its delays, else `auto` would start blind and guess again, and
+how much it sells, by which pieces in escrow are shared out.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection
 
-from syncd.core.demand import Lags
+from syncd.core.demand import NO_DEMAND, Demand, Lags
 from syncd.store import notes
 
 
@@ -27,6 +29,25 @@ def kept(conn: Connection, shop_id: int) -> Lags:
         if len(counts) == len(part.counts):
             part.counts, part.total = list(counts), sum(counts)
     return found
+
+
+def keep_usual(conn: Connection, usual: Mapping[int, Demand]) -> None:
+    """Keep how much these shops sell. Called together with `keep`."""
+    for shop_id, one in usual.items():
+        notes.write(conn, _usual(shop_id), json.dumps([one.at_us, one.day]))
+
+
+def kept_usual(conn: Connection, shop_id: int) -> Demand:
+    """How much a shop sold, as it was kept; nothing where nothing was."""
+    text = notes.read(conn, _usual(shop_id))
+    if text is None:
+        return NO_DEMAND
+    at_us, day = json.loads(text)
+    return Demand(at_us, day=day)
+
+
+def _usual(shop_id: int) -> str:
+    return f"sells {shop_id}"
 
 
 def _key(shop_id: int) -> str:

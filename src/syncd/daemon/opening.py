@@ -10,11 +10,11 @@ import httpx
 from sqlalchemy import Connection
 
 from syncd.config import ConfigError, ShopConfig, ShopProblem, channel_settings
+from syncd.daemon import measured
 from syncd.daemon.facts import ShopFacts
 from syncd.daemon.grants import KeptGrants, ShopGrants
 from syncd.daemon.hub import Hub, Shop
 from syncd.daemon.limits import Budgets, ShopLimiter
-from syncd.daemon.measured import kept
 from syncd.daemon.plugins import Plugins
 from syncd.daemon.running import PluginFault, Running
 from syncd.sdk.channel import Budget, Capabilities, Channel, Quantity, ShopContext, WriteRoute
@@ -67,7 +67,8 @@ async def open_shop(hub: Hub, config: ShopConfig, how: OpenChannel) -> Shop:
 
     row, locations = await hub.store.tx(row_and_locations)
     if row.id not in hub.facts.lags:
-        hub.facts.lags[row.id] = await hub.store.tx(lambda conn: kept(conn, row.id))
+        kept = await hub.store.tx(lambda conn: (measured.kept(conn, row.id), measured.kept_usual(conn, row.id)))
+        hub.facts.lags[row.id], hub.facts.usual[row.id] = kept
     shop_id = row.id
 
     async def open_orders() -> Sequence[str]:

@@ -108,7 +108,7 @@ def refresh_pairs(
     pairs, have = _whole_groups(conn, pairs)
     if changed:
         decide(conn, facts, changed, pairs, have, now_us)
-    allotted = allot(facts, pairs, have, now_us) if have.stances else {}
+    allotted = allot(conn, facts, pairs, have, now_us) if have.stances else {}
     result = Refreshed()
     targets: list[tuple[int | None, int]] = []
     emptied: dict[int, list[ListingRow]] = {}

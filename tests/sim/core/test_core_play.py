@@ -55,6 +55,12 @@ def test_seeds_that_once_failed(seed: int, what: str) -> None:
     assert outcome.good, f"{what}: {outcome.report()}"
 
 
+def test_more_missing_on_one_page_than_there_is_raises_nothing() -> None:
+    """A hand took four off a page of six; three were left of the SKU. What is found there comes off the others only."""
+    outcome = play_core(405, 6 * HOUR)
+    assert outcome.good, outcome.report()
+
+
 def test_trouble_comes_of_every_kind_and_is_survived() -> None:
     outcome = play_core(7, 6 * HOUR)
     assert outcome.good, outcome.report()

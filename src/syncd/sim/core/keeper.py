@@ -13,9 +13,8 @@ from syncd.core.demand import Seller, blind_seconds, expected_blind, seen, weigh
 from syncd.core.fence import GRAIN_US
 from syncd.core.ledger import booked_now, changes, is_older
 from syncd.core.policy import Kind, Mode, decide, next_change_us
-from syncd.core.shares import Holder, goals, shares
+from syncd.core.shares import UnderWay, goals, holder, shares
 from syncd.model import Counts, Lane, Returns, Source
-from syncd.sdk.capabilities import Form
 from syncd.sim.core.assumptions import SECOND_US, WATCH_SECONDS, WATCH_SHARE
 from syncd.sim.core.calendar import Calendar, Rank
 from syncd.sim.core.habits import Habit
@@ -172,10 +171,9 @@ class Keeper:
         if sku.decision.mode is Mode.ESCROW:
             self._share_out(sku, now)
         else:
-            shown = sku.decision.shown(sku.free - sku.found)
-            number = planner.finish(shown, sku.index, 0, 1, MOST, {})  # no rules are set: the same for every shop
-            for listing in sku.listings:
-                listing.target = number + listing.found
+            for listing in sku.listings:  # what read-back found on a page is taken off the others only
+                shown = sku.decision.shown(sku.free - sku.found + listing.found)
+                listing.target = planner.finish(shown, sku.index, 0, 1, MOST, {})
         for listing in sku.listings:
             self._wish(listing, now)
         if sku.decision.watched and not before.watched and self.habit.low:
@@ -207,29 +205,20 @@ class Keeper:
             {one.index: one.shop.demand.day for one in sku.listings},
             now_us,
         )
-        holders = {}
-        for one in sku.listings:
-            have, shown = one.exposure, one.shown
-            settled = have.standing is escrow.Standing.SETTLED and have.is_known and not shown.in_doubt
-            exact = any(form is not Form.ABSOLUTE for form in one.shop.model.forms)
-            bound = have.bound if have.bound is not None else shown.believed or 0
-            coming = 0 if settled else self._coming(one, bound)
-            holders[one.index] = Holder(shown.believed or 0, bound, settled, not exact, coming)
+        holders = {
+            one.index: holder(one.shown, one.exposure, one.shop.model.forms, self._under_way(one))
+            for one in sku.listings
+        }
         aims = goals(total, shares(total, by), holders)
         for one in sku.listings:
             one.target = aims[one.index]
 
     @staticmethod
-    def _coming(listing: Listing, bound: int) -> int:
-        """How much of a bound is on its way back: an open lowering, or a number that waits for its barrier."""
-        have = listing.exposure
-        if listing.calls:
-            write = listing.calls[-1].plan.write
-            exact = write.form is not Form.ABSOLUTE
-            return max(0, -listing.calls[-1].plan.delta if exact else bound - write.quantity)
-        if have.proven is None or have.dead_us is not None:
-            return 0
-        return max(0, bound - max(0, have.proven - have.proven_sold) - have.proven_back)
+    def _under_way(listing: Listing) -> UnderWay | None:
+        if not listing.calls:
+            return None
+        plan = listing.calls[-1].plan
+        return UnderWay(plan.write.form, plan.write.quantity, plan.delta)
 
     def _wish(self, listing: Listing, now_us: int) -> None:
         """Bring one listing's place in the queue in line with target and belief."""
