@@ -118,3 +118,23 @@ async def test_a_mall_whose_orders_stay_unread_is_raised_no_more() -> None:
         await trial.run(900)
         assert trial.shows("swaps", "hot") == 0
         assert trial.shows("refuses", "hot") > 20
+
+
+@virtual
+async def test_a_mall_that_cannot_be_read_is_emptied_again_where_the_first_write_of_0_was_lost() -> None:
+    """Whole seed 10: after a restore a 0 that was written while an older write could still land proved nothing, and 0 was
+    believed: nothing was ever written there again, and nothing of the SKU given anywhere.
+    """
+    malls = {name: {**LATE, **FORMS[name]} for name in ("refuses", "blind")}
+    async with Trial.of(malls, {"hot": 1}) as trial:
+        await escrow(trial, "hot")
+        await trial.run(120)
+        assert [trial.shows(name, "hot") for name in malls] == [1, 0]
+        await trial.kill()
+        trial.store.restored = True
+        trial.mall("blind").faults.add(Fault("write", FaultKind.LOST_AFTER))
+        await trial.start()
+        await trial.run(1200)
+        bounds = {row[0]: row[1] for row in await trial.rows("SELECT shop_id, exposure FROM listing")}
+        assert sorted(bounds.values(), key=str) == [0, 1]
+        assert trial.world.stale == []

@@ -81,6 +81,11 @@ class Exposure:
         """Whether raises of its SKU may count on the bound: it is known and not negative."""
         return self.bound is not None and self.bound >= 0
 
+    def wants_proof(self, now_us: int) -> bool:
+        """Whether nothing is known, nothing is under way to tell, and no lost write can still land (R11)."""
+        dead = self.dead_us is None or self.dead_us <= now_us
+        return not self.is_known and not self.calls and self.proven is None and dead
+
 
 def cost_of(form: Form, quantity: int, expected: int | None = None) -> int:
     """Units a write can add to what its listing can sell (R1).

@@ -57,9 +57,8 @@ class Rights:
 
         Once a write: what was taken waits for its barrier, and a lost one for its time.
         """
-        lost = bool(row.calls) or row.proven is not None or (row.lost_us is not None and row.lost_us > seen.now_us)
         blind = not seen.reads_stock and seen.reads_orders and Form.ABSOLUTE in forms
-        return self.covers(row) and blind and not lost and not exposure_of(row).is_known
+        return self.covers(row) and blind and exposure_of(row).wants_proof(seen.now_us)
 
     def has_none(self, row: ListingRow) -> bool:
         """Whether a raise of this listing need not even be read for: nothing of its SKU is left."""

@@ -14,10 +14,11 @@ from sqlalchemy import Connection, func, select
 from syncd.core import planner
 from syncd.core.fence import Shown
 from syncd.daemon.allotting import allot
-from syncd.daemon.facts import Facts, shown_of
+from syncd.daemon.facts import Facts, exposure_of, shown_of
 from syncd.daemon.policies import decide
 from syncd.daemon.stock_view import StockView, load_stock, target_of
 from syncd.model import Lane, ListingState
+from syncd.sdk.capabilities import Form
 from syncd.store import listings as listing_rows
 from syncd.store import outbox, stances, stock
 from syncd.store.listings import ListingRow, Pair, WishRow
@@ -130,8 +131,16 @@ def refresh_pairs(
         if _brake(conn, facts, shop_id, rows, now_us):
             result.braked.add(shop_id)
     jumps = {row.id for row, _ in pairs if row.id in allotted or _jumps(row, have)}
-    _follow(conn, facts, pairs, moved, jumps, now_us, since_us or now_us, result)
+    drained = {row.id for row, _ in pairs if row.id in allotted and _must_drain(facts, row, now_us)}
+    _follow(conn, facts, pairs, moved, jumps, drained, now_us, since_us or now_us, result)
     return result
+
+
+def _must_drain(facts: Facts, row: ListingRow, now_us: int) -> bool:
+    """Whether only one more write of 0 can tell what a listing in escrow may sell (R11), though 0 is believed."""
+    shop = facts.shops.get(row.shop_id)
+    blind = shop is not None and not shop.reads_stock and shop.reads_orders and Form.ABSOLUTE in shop.forms
+    return blind and exposure_of(row).wants_proof(now_us)
 
 
 def _whole_groups(conn: Connection, pairs: Sequence[Pair]) -> tuple[Sequence[Pair], StockView]:
@@ -162,18 +171,22 @@ def _follow(
     pairs: Sequence[Pair],
     changed: set[int],
     jumps: set[int],
+    drained: set[int],
     now_us: int,
     since_us: int,
     result: Refreshed,
 ) -> None:
-    """Bring the outbox in line with targets and beliefs. `jumps`: listings whose pushes do not wait for the batch."""
+    """Bring the outbox in line with targets and beliefs. `jumps`: listings whose pushes do not wait for the batch;
+    `drained`: those that must be written 0 once more, whatever is believed.
+    """
     put: list[tuple[int, int, int, int, int, int]] = []
     bump: list[int] = []
     drop: list[int] = []
     tick = planner.next_tick_us(now_us, facts.batch_us)
     for row, wish in pairs:
         shown = shown_of(row)
-        wanted = row.target is not None and bool(row.sync) and planner.needs_push(row.target, shown)
+        wanted = row.target is not None and bool(row.sync)
+        wanted = wanted and (planner.needs_push(row.target or 0, shown) or row.id in drained)
         if not wanted:
             if wish is not None:
                 drop.append(row.id)
