@@ -195,9 +195,10 @@ class FilesEmulator(Emulator):
     # -- the mall's own work -------------------------------------------------------------------------------------
 
     def settle(self) -> None:
-        """Import what is due, finish a half-written order file, and export what changed."""
-        if self.maintenance:
-            return
+        """Import what is due, finish a half-written order file, and export what changed.
+
+        Also behind doors that are closed for maintenance: what lies there is taken in within its time.
+        """
         self._notice()
         now = self.world.now()
         for arrival, upload in sorted(self._uploads.items(), key=lambda item: (item[1].due, item[0])):

@@ -298,6 +298,10 @@ class World:
         """Free pieces of a plain SKU given what orders took."""
         return lambda sku: self.on_hand.get(sku, 0) - taken.get(sku, 0) - self.held_back[sku]
 
+    def there_are(self, sku: str) -> int:
+        """Pieces of a plain SKU that no order has taken, read or not."""
+        return self.on_hand.get(sku, 0) - self._taken[sku]
+
     def should_show(self, listing: TruthListing, taken: Mapping[str, int] | None = None) -> int:
         """What the rule chain gives for a listing when exactly those pieces are taken (all orders if None)."""
         free = self.free(self._taken if taken is None else taken)

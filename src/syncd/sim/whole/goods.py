@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 from random import Random
 
-from syncd.sim.whole.scene import Scene
+from syncd.sim.whole.scene import Demand, Scene, code_of, demand_of
 from syncd.testing.world import World
-
-
-class Demand(StrEnum):
-    """How a SKU sells: rarely from a few pieces, now and then, all the time, or in a burst."""
-
-    TAIL = "tail"
-    MIDDLE = "middle"
-    HOT = "hot"
-    FLASH = "flash"
-
 
 STOCK = {Demand.TAIL: (1, 4), Demand.MIDDLE: (8, 40), Demand.HOT: (40, 150), Demand.FLASH: (20, 60)}
 LIKES = {Demand.TAIL: 0.5, Demand.MIDDLE: 2.0, Demand.HOT: 12.0, Demand.FLASH: 1.0}
-MIX = (Demand.FLASH, Demand.HOT, Demand.MIDDLE, Demand.TAIL, Demand.TAIL, Demand.MIDDLE, Demand.TAIL, Demand.HOT)
 SHELF_SHARE = 0.85
 TWIN_SHARE = 0.08
 PACKS = (1, 1, 1, 1, 2, 3)
@@ -56,8 +44,7 @@ def stock_goods(world: World, scene: Scene, rng: Random) -> Goods:
     """Put the goods into the warehouse."""
     goods = Goods()
     for number in range(scene.skus):
-        demand = MIX[number % len(MIX)]
-        sku = f"{demand.name}-{number:03}"
+        demand, sku = demand_of(number), code_of(number)
         world.stock(sku, rng.randint(*STOCK[demand]))
         goods.demand[sku], goods.likes[sku] = demand, LIKES[demand]
     first, second, third = goods.plain[1:4]

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, text
 
+from syncd.daemon.building import RESTORED_DEAD_US
 from syncd.daemon.hub import Hub
 from syncd.sim.loop import VirtualClock
 from syncd.sim.rough import CHANNELS
@@ -51,6 +52,7 @@ class Life:
     full: bool = False
     crash_at: tuple[str, int] | None = None
     crashes: int = 0
+    unproven_until: float = 0.0
     findings: list[str] = field(default_factory=list)
     vault: Vault = field(default_factory=Vault.passing)
     _undone: dict[str, set[str]] = field(default_factory=dict)
@@ -211,7 +213,10 @@ class Life:
         self.trace("backed up")
 
     async def restore(self) -> None:
-        """Put the newest backup in place of the file, as the handbook says: order files read since lie there again."""
+        """Put the newest backup in place of the file, as the handbook says: order files read since lie there again.
+
+        For a while the daemon must think that writes of the time after the backup may still land.
+        """
         if self.running is not None:
             await self.kill("to be restored")
         for suffix in ("-wal", "-shm"):
@@ -222,6 +227,7 @@ class Life:
         for name, mall in self._file_malls():
             for file in sorted(set(mall.emulator.tree.names(ORDERS_DONE)) - self._undone.get(name, set())):
                 mall.emulator.tree.rename(f"{ORDERS_DONE}/{file}", f"{ORDERS}/{file}")
+        self.unproven_until = self.clock.monotonic() + RESTORED_DEAD_US / 1e6
         self.trace("restored")
 
     def _file_malls(self) -> list[tuple[str, Any]]:

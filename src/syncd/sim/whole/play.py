@@ -21,6 +21,7 @@ from syncd.sim.whole.life import Life
 from syncd.sim.whole.log import watched_log
 from syncd.sim.whole.malls import TIMEOUT_SECONDS, Backdrop, Mall, furnish
 from syncd.sim.whole.nemesis import Nemesis
+from syncd.sim.whole.rights import Rights
 from syncd.sim.whole.scene import Scene, scene_of
 from syncd.sim.whole.shoppers import Shoppers
 from syncd.sim.whole.staff import Staff
@@ -66,6 +67,7 @@ class Play:
     shoppers: Shoppers
     staff: Staff
     nemesis: Nemesis
+    rights: Rights
     leaks: list[str]
     agenda: list[_Later]
     counts: Counter[str] = field(default_factory=Counter)
@@ -97,11 +99,15 @@ class Play:
         dead = max((mall.dead_seconds for mall in every), default=0.0) + TIMEOUT_SECONDS
         staff = Staff(world, every, goods, life, rng, later, dead)
         nemesis = Nemesis(every, world, life, staff, rng, later, settings)
-        judge = Judge(world, malls, life, opened)
-        return cls(seed, scene, rng, clock, trace, world, malls, life, judge, shoppers, staff, nemesis, leaks, agenda)
+        judge = Judge(world, malls, life, opened, frozenset(scene.policies))
+        rights = Rights(world, life, staff, scene.policies)
+        return cls(
+            seed, scene, rng, clock, trace, world, malls, life, judge, shoppers, staff, nemesis, rights, leaks, agenda
+        )
 
     async def run(self) -> Outcome:
         await self.life.start()
+        await self.rights.say()
         began, scene = self.clock.monotonic(), self.scene
         while (second := self.clock.monotonic() - began) < scene.seconds and not self.broken:
             rates = {
@@ -147,16 +153,20 @@ class Play:
 
     async def _raise_again(self) -> None:
         await self.life.look_after()
+        await self.rights.say()
         await self.staff.restate_rules()
         await self.staff.repeat()
 
     async def _look(self) -> None:
         """What must hold after every event, and now and then what the store must hold."""
-        self.broken += self.judge.at_once()
+        for mall in self.malls.values():
+            mall.emulator.settle()  # what a mall does by itself it does on time, whoever calls or not
+        self.broken += self.judge.at_once() + self.rights.at_once()
         self.broken += [Broken(what=f"a secret in the log: {leak}") for leak in self.leaks]
         if self.clock.monotonic() - self._bounded >= self.scene.bounds_seconds and self.life.alive:
             self._bounded = self.clock.monotonic()
             self.broken += await self.life.read(lambda conn: underestimated(conn, self.world, self.malls))
+            await self.life.read(self.rights.look)
         if self.clock.monotonic() - self._looked >= BOOKS_SECONDS and self.life.alive:
             self._looked = self.clock.monotonic()
             self.broken += self.judge.rates()
@@ -167,6 +177,7 @@ class Play:
     async def _fall_quiet(self) -> None:
         """Faults stop; within its time every shop must show what it should, and the books must be right."""
         await self.nemesis.relent()
+        await self.rights.say()
         await self.staff.restate_rules()
         await self.staff.repeat()
         await self._wait(max((one.due for one in self.agenda), default=0.0) - self.clock.monotonic() + 0.001)
@@ -180,7 +191,10 @@ class Play:
         await self._look()
 
     def allowed_seconds(self) -> float:
-        """2 × (poll + visibility + dead time + batch) of the slowest shop, and what its feed and our sweep add."""
+        """2 × (poll + visibility + dead time + batch) of the slowest shop, and what its feed and our sweep add.
+
+        Nothing is given in escrow before each bound is proven, which after a restore takes its time.
+        """
         batch = float(self.life.settings["batch"]["every_seconds"])
         longest = 0.0
         for shop in self.life.hub.shops.values():
@@ -188,7 +202,8 @@ class Play:
             dead = max((route.dead_after_seconds for route in able.routes), default=0.0)
             seconds = 2 * (shop.poll_seconds + able.visibility_seconds + dead + batch)
             longest = max(longest, seconds + mall.finds_changes_seconds)
-        return longest + self.scene.sweep_seconds
+        proving = self.life.unproven_until - self.clock.monotonic() if self.scene.policies else 0.0
+        return longest + self.scene.sweep_seconds + max(0.0, proving)
 
     async def _unfinished(self) -> list[Broken]:
         found = self.judge.shown()
@@ -202,6 +217,7 @@ class Play:
             await self.life.stop()
             self.broken += self.judge.at_once() if not self.broken else []
         self.counts["crashes"] = self.life.crashes
+        self.counts["watched_in_escrow"] = len(self.rights.watched)
 
     def _outcome(self) -> Outcome:
         tally = self.world.tally

@@ -5,12 +5,36 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from random import Random
 
 from syncd.sim.rough import KINDS as ROUGH
 
 REAL = ("rakuten", "shopify", "files")
 DENSE_SECONDS = 25.0
+POLICIES = ("auto", "auto", "mirror+reserve 2", "escrow", "escrow")
+
+
+class Demand(StrEnum):
+    """How a SKU sells: rarely from a few pieces, now and then, all the time, or in a burst."""
+
+    TAIL = "tail"
+    MIDDLE = "middle"
+    HOT = "hot"
+    FLASH = "flash"
+
+
+MIX = (Demand.FLASH, Demand.HOT, Demand.MIDDLE, Demand.TAIL, Demand.TAIL, Demand.MIDDLE, Demand.TAIL, Demand.HOT)
+
+
+def demand_of(number: int) -> Demand:
+    """How the SKU of a number sells."""
+    return MIX[number % len(MIX)]
+
+
+def code_of(number: int) -> str:
+    """The code of the SKU of a number."""
+    return f"{demand_of(number).name}-{number:03}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +68,11 @@ def scene_of(seed: int, seconds: float) -> Scene:
     rng = Random(f"scene {seed}")  # noqa: S311  # a play must repeat
     real = rng.sample(REAL, rng.choice([2, 2, 3]))
     more = rng.choices([*REAL, *ROUGH], k=rng.choice([1, 2, 3]))
+    skus = rng.choice([12, 30, 60])
     return Scene(
         seconds=seconds,
         malls=(*real, *more),
-        skus=rng.choice([12, 30, 60]),
+        skus=skus,
         orders_a_second=rng.choice([0.1, 0.2, 0.4]),
         flash_seconds=rng.choice([300.0, 900.0]),
         trouble_seconds=rng.choice([15.0, 40.0, 120.0]),
@@ -56,7 +81,16 @@ def scene_of(seed: int, seconds: float) -> Scene:
         batch_seconds=rng.choice([15.0, 60.0, 180.0]),
         hands=rng.random() < 0.7,
         oversells=rng.random() < 0.3,
+        policies=_policies(seed, skus),
     )
+
+
+def _policies(seed: int, skus: int) -> dict[str, str]:
+    """In half of the seeds some SKUs are not simply mirrored."""
+    rng = Random(f"policies {seed}")  # noqa: S311  # a play must repeat
+    if rng.random() < 0.5:
+        return {}
+    return {code_of(number): rng.choice(POLICIES) for number in range(skus) if rng.random() < 0.3}
 
 
 def dense(seconds: float = DENSE_SECONDS, malls: tuple[str, ...] = (), seed: int = 1) -> Scene:

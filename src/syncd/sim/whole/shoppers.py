@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
 
-from syncd.sim.whole.goods import Demand, Goods
+from syncd.sim.whole.goods import Goods
 from syncd.sim.whole.malls import Mall
+from syncd.sim.whole.scene import Demand
 from syncd.testing.world import TruthOrder
 
 FLASH_LASTS_SECONDS = 45.0

@@ -86,11 +86,12 @@ class Staff:
             if not self.life.alive:
                 return
             facts, now_us = self.life.hub.facts, self.life.clock.now_us()
-            if not await self._kept(partial(adjust_stock, facts=facts, items=[item], now_us=now_us, who=WHO, key=key)):
+            if not await self.kept(partial(adjust_stock, facts=facts, items=[item], now_us=now_us, who=WHO, key=key)):
                 return
             self.unsure.pop(key, None)
 
-    async def _kept(self, change: Callable[[Connection], Done]) -> bool:
+    async def kept(self, change: Callable[[Connection], Done]) -> bool:
+        """Make a change at the desk; whether it was kept for certain."""
         try:
             done = await self.life.tx(change)
         except (Crash, StoreFull):
@@ -128,7 +129,7 @@ class Staff:
         shelf = self.world.on_hand[sku] - self.missing[sku] - self._shipped(sku)
         hub, now_us = self.life.hub, self.life.clock.now_us()
         if shelf >= 0:
-            await self._kept(lambda conn: count_stock(conn, hub.facts, [Item(sku, shelf)], now_us, WHO))
+            await self.kept(lambda conn: count_stock(conn, hub.facts, [Item(sku, shelf)], now_us, WHO))
 
     def _lines(self, sku: str) -> list[tuple[float, int]]:
         """For each order line of a SKU: seconds since its order moved, and pieces of it that left the shelf."""
@@ -168,7 +169,7 @@ class Staff:
             self.world.held_back[sku] = pieces
         hub, now_us = self.life.hub, self.life.clock.now_us()
         item = RuleItem("hold_back", pieces, sku=sku)
-        if not await self._kept(lambda conn: set_rules(conn, hub.facts, [item], now_us, WHO)):
+        if not await self.kept(lambda conn: set_rules(conn, hub.facts, [item], now_us, WHO)):
             self.rules[sku] = pieces  # unknown: said again when the daemon is back
             return
         self.rules[sku] = pieces
