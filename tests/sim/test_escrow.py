@@ -122,8 +122,8 @@ async def test_a_mall_whose_orders_stay_unread_is_raised_no_more() -> None:
 
 @virtual
 async def test_a_mall_that_cannot_be_read_is_emptied_again_where_the_first_write_of_0_was_lost() -> None:
-    """Whole seed 10: after a restore a 0 that was written while an older write could still land proved nothing, and 0 was
-    believed: nothing was ever written there again, and nothing of the SKU given anywhere.
+    """Whole seed 10: after a restore a 0 that was written while an older write could still land proved nothing, and
+    0 was believed: nothing was ever written there again, and nothing of the SKU given anywhere.
     """
     malls = {name: {**LATE, **FORMS[name]} for name in ("refuses", "blind")}
     async with Trial.of(malls, {"hot": 1}) as trial:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,10 @@ from syncd.sim.outcome import Layer, Outcome
 from syncd.sim.rough import KINDS
 from syncd.sim.seeds import Ticket, play_all
 from syncd.sim.whole.play import play_whole
+from syncd.sim.whole.rights import Rights
 from syncd.sim.whole.scene import Scene, dense, scene_of
+from syncd.sim.whole.trace import Trace
+from syncd.sim.whole.witness import Witness
 from syncd.testing.fakes import START
 from syncd.testing.world import World
 
@@ -44,6 +48,29 @@ def test_real_malls_without_trouble_lose_nothing_and_oversell_little() -> None:
     assert outcome.orders > 5
     assert outcome.decisions
     assert outcome.counts["crashes"] == 0
+
+
+def test_pages_of_skus_in_escrow_never_show_more_than_there_is() -> None:
+    malls = ("shopify", "files", "swaps", "blind")
+    policies = {"FLASH-000": "escrow", "HOT-001": "escrow", "MIDDLE-002": "mirror+reserve 2", "HOT-007": "auto"}
+    scene = Scene(seconds=420.0, malls=malls, skus=8, flash_seconds=150.0, batch_seconds=10.0, policies=policies)
+    outcome = good(play_whole(7, scene.seconds, scene))
+    assert outcome.orders > 50
+    assert outcome.counts["watched_in_escrow"] == 2
+
+
+def test_a_page_in_escrow_that_shows_too_much_is_told() -> None:
+    world = Witness(lambda: START, Trace(lambda: 0))
+    world.stock("S1", 5)
+    world.market("a").offer("k", "S1", shown=3)
+    world.market("b").offer("k", "S1", shown=1, pack=2)
+    unused: Any = None
+    rights = Rights(world, unused, unused, {"S1": "escrow"}, {"S1"})
+    assert rights.at_once() == []
+    world.markets["a"].listings["k"].shown = 4
+    assert [one.what for one in rights.at_once()] == ["S1 in escrow: its pages show 6, there are 5"]
+    world.receive("S1", -1)  # from here on its stock was not real: no fault of the daemon
+    assert rights.at_once() == []
 
 
 def test_the_same_seed_gives_the_same_trace_and_another_one_another() -> None:
