@@ -80,15 +80,30 @@ class RoughShop(MemoryShop):
         self.trace(f"{self.market.name} {operation}")
         if not effect:
             return await self._told(operation, answer)
+        return await self._taken(operation, answer)
+
+    async def _taken(self, operation: str, answer: Callable[[], T]) -> T:
+        """A write; now and then it is given up by us and lands later. What is uploaded is applied when it is due."""
+        answer = self._applied_when_due(answer)
         if self.nature.rng.random() >= self.nature.late_share:
             return await super().serve(operation, self._as_sent(answer), effect=True)
         self.called(operation)
         await self.clock.sleep(self.round_trip_seconds / 2)
         self._admit(operation)
-        seconds = self.nature.rng.uniform(0.1, DEAD_AFTER_SECONDS * 0.9)
+        own = self.options.later_seconds if self.options.later else 0.0  # what the mall itself takes comes on top
+        seconds = self.nature.rng.uniform(0.1, DEAD_AFTER_SECONDS * 0.9 - own)
         asyncio.get_running_loop().call_later(seconds, partial(self._land, answer, self._sending()))
         await self.clock.sleep(min(seconds, 1.0))
         raise InDoubt(f"{operation}: connection lost")
+
+    def _applied_when_due(self, answer: Callable[[], T]) -> Callable[[], T]:
+        def taken() -> T:
+            result = answer()
+            if self.options.later:
+                asyncio.get_running_loop().call_later(self.options.later_seconds + 0.001, self.settle)
+            return result
+
+        return taken
 
     async def _told(self, operation: str, answer: Callable[[], T]) -> T:
         """A read. Orders in an answer that is lost on its way were not delivered."""
