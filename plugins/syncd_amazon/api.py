@@ -26,6 +26,8 @@ LISTINGS = "/listings/2021-08-01/items"
 ORDERS = "/orders/2026-01-01/orders"
 FEEDS = "/feeds/2021-06-30"
 REPORTS = "/reports/2021-06-30"
+NOTIFICATIONS = "/notifications/v1"
+NOTIFICATION_SCOPE = "sellingpartnerapi::notifications"
 FEED_TYPE = "JSON_LISTINGS_FEED"
 FEED_CONTENT_TYPE = "application/json; charset=UTF-8"
 LISTING_REPORT = "GET_MERCHANT_LISTINGS_ALL_DATA"
@@ -46,6 +48,10 @@ RATES: Mapping[str, tuple[float, float]] = {
     "create_report": (0.0167, 15),
     "get_report": (2, 15),
     "get_report_document": (0.0167, 15),
+    "get_destinations": (1, 5),
+    "create_destination": (1, 5),
+    "get_subscription": (1, 5),
+    "create_subscription": (1, 5),
 }
 """Calls a second and burst of each operation, by the usage plans."""
 
@@ -89,6 +95,7 @@ class AmazonApi:
         self._base_url = base_url or ADDRESS
         self._http = context.http(self._base_url)
         self._tokens = Tokens(base_url or TOKEN_ADDRESS, settings, context)
+        self._grantless = Tokens(base_url or TOKEN_ADDRESS, settings, context, NOTIFICATION_SCOPE)
         self._clock = context.clock
         self._settings = settings
         self._told: dict[str, str] = {}
@@ -97,6 +104,7 @@ class AmazonApi:
     async def aclose(self) -> None:
         await self._http.aclose()
         await self._tokens.aclose()
+        await self._grantless.aclose()
 
     def per_second(self, operation: str) -> float:
         """Calls a second that this account's plan allows, as far as its answers told."""
@@ -208,6 +216,35 @@ class AmazonApi:
             raise Unavailable(f"download: {answer.status_code} {shown(answer.text)}")
         return unpacked(answer.content) if document.gzipped else answer.content
 
+    # -- notifications -------------------------------------------------------------------------------------
+
+    async def get_destinations(self) -> list[Any]:
+        """Where this application's notifications may go."""
+        answer = await self._json("get_destinations", "GET", f"{NOTIFICATIONS}/destinations", tokens=self._grantless)
+        found = answer.get("payload", [])
+        if not isinstance(found, list):
+            raise BrokenAnswer("get_destinations: no list of destinations")
+        return found
+
+    async def create_destination(self, body: Mapping[str, Any]) -> str:
+        path = f"{NOTIFICATIONS}/destinations"
+        answer = await self._json("create_destination", "POST", path, json=body, effect=True, tokens=self._grantless)
+        return _text(_payload(answer), "destinationId", "create_destination")
+
+    async def get_subscription(self, kind: str, version: str) -> Mapping[str, Any] | None:
+        """The subscription of this seller to a kind of notification; None where there is none."""
+        path, params = f"{NOTIFICATIONS}/subscriptions/{kind}", {"payloadVersion": version}
+        try:
+            return _payload(await self._json("get_subscription", "GET", path, params=params))
+        except RequestRefused as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def create_subscription(self, kind: str, body: Mapping[str, Any]) -> None:
+        path = f"{NOTIFICATIONS}/subscriptions/{kind}"
+        await self._json("create_subscription", "POST", path, json=body, effect=True)
+
     # -- one call ------------------------------------------------------------------------------------------
 
     async def _json(self, operation: str, method: str, path: str, **sent: Any) -> Any:
@@ -226,9 +263,11 @@ class AmazonApi:
         params: Mapping[str, str] | None = None,
         json: Any = None,
         effect: bool = False,
+        tokens: Tokens | None = None,
     ) -> httpx.Response:
         """One call; with a fresh token once more after a 401 or 403. Gives a 2xx answer."""
-        token = await self._tokens.current()
+        tokens = tokens or self._tokens
+        token = await tokens.current()
         for attempt in range(2):
             answer = await self._http.send(
                 operation,
@@ -246,7 +285,7 @@ class AmazonApi:
             )
             if answer.status_code not in (401, 403) or attempt or error_code(answer) == UNKNOWN_PATH:
                 break
-            token = await self._tokens.current(refused=token)
+            token = await tokens.current(refused=token)
         self._raise_for_status(operation, answer, effect)
         self._follow_rate(operation, answer)
         return answer
@@ -319,6 +358,13 @@ def _text(body: Mapping[str, Any], name: str, operation: str) -> str:
     if not isinstance(value, str) or not value:
         raise BrokenAnswer(f"{operation}: no {name} in the answer")
     return value
+
+
+def _payload(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    payload = body.get("payload")
+    if not isinstance(payload, Mapping):
+        raise BrokenAnswer("notifications: no payload in the answer")
+    return payload
 
 
 def unpacked(content: bytes, most: int = MOST_REPORT_BYTES) -> bytes:

@@ -14,6 +14,7 @@ from syncd.sdk.channel import (
     Channel,
     CheckReport,
     Cursor,
+    HintPage,
     ListingInfo,
     OrderFilter,
     OrderPage,
@@ -29,8 +30,10 @@ from syncd.sdk.channel import (
 from syncd.sdk.errors import CallRefused
 from syncd.sdk.settings import ChannelSettings, Orders, ShopSettings
 from syncd_amazon.api import BUDGETS, AmazonApi
+from syncd_amazon.listening import Listener
 from syncd_amazon.options import NAMES, Options
 from syncd_amazon.orders import POLL_SECONDS, OrderReader, visibility_seconds
+from syncd_amazon.queue import Queue
 from syncd_amazon.report import ListingReport, holder_of
 from syncd_amazon.results import Results
 from syncd_amazon.settings import AmazonSettings
@@ -74,7 +77,11 @@ class AmazonChannel(Channel):
         self._settings = settings
         self._clock = context.clock
         seconds = visibility_seconds(settings.overlap_minutes)
-        self._capabilities = replace(CAPABILITIES, visibility_seconds=seconds)
+        self._capabilities = replace(
+            CAPABILITIES,
+            visibility_seconds=seconds,
+            listens=settings.queue_arn is not None and shop.orders is Orders.ON,
+        )
         self._api = AmazonApi(shop.base_url, settings, context)
         self._shelves = Shelves(self._api, context.clock)
         self._orders = OrderReader(self._api, settings, context.clock)
@@ -83,6 +90,10 @@ class AmazonChannel(Channel):
         self._writer = Writer(settings.seller_id, self._api, self._shelves, self._results, self._report, context.clock)
         self._shipper = Shipper(self._api, settings.marketplace_id)
         self._options = Options(self._api, self._results)
+        self._queue = Queue(settings, context) if self._capabilities.listens else None
+        self._listener = None
+        if self._queue is not None:
+            self._listener = Listener(self._api, self._queue, settings, context.clock, self._orders.remember)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -90,6 +101,8 @@ class AmazonChannel(Channel):
 
     async def aclose(self) -> None:
         await self._api.aclose()
+        if self._queue is not None:
+            await self._queue.aclose()
 
     def _orders_until(self) -> float:
         """Up to when orders were looked for; without end where nobody takes them in."""
@@ -133,6 +146,11 @@ class AmazonChannel(Channel):
 
     async def send_shipments(self, shipments: Sequence[Shipment]) -> WriteReport:
         return WriteReport(tuple([await self._shipper.send(i, one) for i, one in enumerate(shipments)]))
+
+    async def listen(self) -> HintPage:
+        """The next order notifications of the queue; off unless `queue_arn` is set."""
+        assert self._listener is not None  # listens says so
+        return await self._listener.listen()
 
     async def set_listing_options(self, listing: str, options: Mapping[str, str]) -> None:
         await self._options.set(listing, options)

@@ -22,10 +22,11 @@ from syncd.clock import Clock
 from syncd.testing.emulator import HttpEmulator, RateJudge
 from syncd.testing.mall import HasOptions
 from syncd.testing.world import Market, World
-from syncd_amazon.api import RATES
+from syncd_amazon.api import NOTIFICATION_SCOPE, RATES
 from syncd_amazon.emulator_files import FeedJudge, FileDesk
 from syncd_amazon.emulator_listings import ListingDesk, Result
 from syncd_amazon.emulator_orders import LAG, OrderDesk
+from syncd_amazon.emulator_queue import QueueDesk, SubscriptionDesk
 from syncd_amazon.options import LEAD_ATTRIBUTE, LEAD_TIME, RESTOCK, RESTOCK_ATTRIBUTE
 from syncd_amazon.settings import JAPAN
 
@@ -73,7 +74,10 @@ class AmazonEmulator(HttpEmulator, HasOptions):
         self.listings = ListingDesk(market, self.quirk, self.began, JAPAN)
         self.orders = OrderDesk(market, self.quirk, self.began, JAPAN)
         self.files = FileDesk(market, self.quirk, self.listings, SELLER, JAPAN)
+        self.queue = QueueDesk(clock)
+        self.subscriptions = SubscriptionDesk()
         self.tokens: dict[str, float] = {}
+        self.grantless: dict[str, float] = {}
         self.tokens_given = 0
         self.secret_works = True
         self.next_refresh_token = REFRESH_TOKEN
@@ -115,6 +119,7 @@ class AmazonEmulator(HttpEmulator, HasOptions):
 
     def routes(self) -> list[Route]:
         feeds, reports, orders = "/feeds/2021-06-30", "/reports/2021-06-30", "/orders/2026-01-01/orders"
+        notices = "/notifications/v1"
         confirm = "/orders/v0/orders/{number}/shipmentConfirmation"
         return [
             Route("/auth/o2/token", self.operation("token", self._token), methods=["POST"]),
@@ -134,6 +139,11 @@ class AmazonEmulator(HttpEmulator, HasOptions):
             self._route("POST", f"{reports}/reports", "create_report", self._create_report),
             self._route("GET", reports + "/reports/{name}", "get_report", self._get_report),
             self._route("GET", reports + "/documents/{name}", "get_report_document", self._get_report_document),
+            self._route("GET", f"{notices}/destinations", "get_destinations", self._get_destinations),
+            self._route("POST", f"{notices}/destinations", "create_destination", self._create_destination),
+            self._route("GET", notices + "/subscriptions/{kind}", "get_subscription", self._get_subscription),
+            self._route("POST", notices + "/subscriptions/{kind}", "create_subscription", self._create_subscription),
+            Route("/", self.operation("queue", self._queue), methods=["POST"]),
             Route("/{path:path}", self._no_path, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
         ]
 
@@ -161,12 +171,13 @@ class AmazonEmulator(HttpEmulator, HasOptions):
 
     def unauthorized(self, request: Request) -> Response | None:
         path = request.url.path
-        if path.startswith(("/auth/", "/tortuga/")):
+        if path == "/" or path.startswith(("/auth/", "/tortuga/")):
             return None
         token = request.headers.get("x-amz-access-token")
         if token is None:
             return self._error(403, "MissingAuthenticationToken", "Missing Authentication Token")
-        alive = self.key_works and self.tokens.get(token, -1.0) > self.clock.monotonic()
+        known = self.grantless if path.endswith("/destinations") else self.tokens
+        alive = self.key_works and known.get(token, -1.0) > self.clock.monotonic()
         if not alive:
             details = "The access token you provided is revoked, malformed or invalid."
             return self._error(403, "Unauthorized", "Access to requested resource is denied.", details)
@@ -197,6 +208,8 @@ class AmazonEmulator(HttpEmulator, HasOptions):
         given = {name: values[0] for name, values in parse_qs((await request.body()).decode()).items()}
         if given.get("client_id") != CLIENT_ID or given.get("client_secret") != CLIENT_SECRET or not self.secret_works:
             return _flat(401, "invalid_client", "Client authentication failed")
+        if given.get("grant_type") == "client_credentials":
+            return self._grantless_token(given)
         if given.get("grant_type") != "refresh_token":
             return _flat(400, "unsupported_grant_type", "The authorization grant type is not supported")
         if not self.key_works or given.get("refresh_token") not in (REFRESH_TOKEN, self.next_refresh_token):
@@ -212,6 +225,15 @@ class AmazonEmulator(HttpEmulator, HasOptions):
                 "expires_in": TOKEN_SECONDS,
             }
         )
+
+    def _grantless_token(self, given: Mapping[str, str]) -> Response:
+        """A token of the application itself: no seller, no refresh token."""
+        if given.get("scope") != NOTIFICATION_SCOPE or "refresh_token" in given:
+            return _flat(400, "invalid_scope", "The requested scope is invalid")
+        self.tokens_given += 1
+        token = f"Atc|emulated-{self.tokens_given}"
+        self.grantless[token] = self.clock.monotonic() + TOKEN_SECONDS
+        return JSONResponse({"access_token": token, "token_type": "bearer", "expires_in": TOKEN_SECONDS})
 
     # -- the desks -----------------------------------------------------------------------------------------
 
@@ -266,6 +288,21 @@ class AmazonEmulator(HttpEmulator, HasOptions):
 
     async def _get_report_document(self, request: Request) -> Result:
         return self.files.get_report_document(request.path_params["name"], str(request.base_url))
+
+    async def _get_destinations(self, request: Request) -> Result:
+        return self.subscriptions.destinations()
+
+    async def _create_destination(self, request: Request) -> Result:
+        return self.subscriptions.create_destination(await _body(request))
+
+    async def _get_subscription(self, request: Request) -> Result:
+        return self.subscriptions.get(request.path_params["kind"])
+
+    async def _create_subscription(self, request: Request) -> Result:
+        return self.subscriptions.create(request.path_params["kind"], await _body(request))
+
+    async def _queue(self, request: Request) -> Response:
+        return await self.queue.answer(request)
 
     async def _upload(self, request: Request) -> Response:
         status = self.files.put(request.path_params["name"], request.headers, await request.body())

@@ -37,12 +37,14 @@ class Refused(SignInRequired):
 class Tokens:
     """Gives the access token in force. Callers that find it ended wait for one refresh, never for one each."""
 
-    def __init__(self, base_url: str, settings: AmazonSettings, context: ShopContext) -> None:
+    def __init__(self, base_url: str, settings: AmazonSettings, context: ShopContext, scope: str = "") -> None:
+        """With a `scope`, tokens for calls that no seller grants: for the application itself."""
         self._http: HttpClient = context.http(base_url)
         self._settings = settings
         self._clock = context.clock
         self._grants = context.grants
-        self._name = f"{settings.client_id}/{settings.seller_id}"
+        self._scope = scope
+        self._name = f"{settings.client_id}/{scope or settings.seller_id}"
 
     async def current(self, refused: SecretStr | None = None) -> SecretStr:
         """The token to send; never `refused` again."""
@@ -63,15 +65,17 @@ class Tokens:
     async def _renewed(self, grant: Grant | None) -> Grant:
         """A fresh grant. The refresh token given last is tried first, then the one of the settings."""
         given = self._settings.refresh_token
+        if self._scope:
+            return await self._ask({"grant_type": "client_credentials", "scope": self._scope}, None)
         kept = grant.refresh if grant is not None and grant.refresh is not None else given
         try:
-            return await self._ask(kept)
+            return await self._ask(refresh_with(kept), kept)
         except Refused as error:
             if error.code != REVOKED or kept.get_secret_value() == given.get_secret_value():
                 raise
-        return await self._ask(given)
+        return await self._ask(refresh_with(given), given)
 
-    async def _ask(self, refresh: SecretStr) -> Grant:
+    async def _ask(self, how: Mapping[str, str], refresh: SecretStr | None) -> Grant:
         began = self._clock.now()
         answer = await self._http.send(
             "token",
@@ -79,8 +83,7 @@ class Tokens:
             TOKEN_PATH,
             content=form_body(
                 {
-                    "grant_type": "refresh_token",
-                    "refresh_token": refresh.get_secret_value(),
+                    **how,
                     "client_id": self._settings.client_id,
                     "client_secret": self._settings.client_secret.get_secret_value(),
                 }
@@ -97,6 +100,11 @@ class Tokens:
 
     async def aclose(self) -> None:
         await self._http.aclose()
+
+
+def refresh_with(token: SecretStr) -> dict[str, str]:
+    """The fields that ask for a token with a refresh token."""
+    return {"grant_type": "refresh_token", "refresh_token": token.get_secret_value()}
 
 
 def form_body(fields: Mapping[str, str]) -> bytes:

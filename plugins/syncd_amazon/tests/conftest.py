@@ -143,7 +143,10 @@ class Account:
 REPOSITORY = Path(__file__).resolve().parents[3]
 PLACES = [Path(os.environ["SYNCD_SPECS"]) / "amazon"] if os.environ.get("SYNCD_SPECS") else []
 PLACES.append(REPOSITORY.parent / "shared" / "specs" / "amazon")
-USED = ("listingsItems_2021-08-01", "orders_2026-01-01", "ordersV0", "feeds_2021-06-30", "reports_2021-06-30")
+USED = (
+    "listingsItems_2021-08-01", "orders_2026-01-01", "ordersV0", "feeds_2021-06-30", "reports_2021-06-30",
+    "notifications",
+)  # fmt: skip
 formats = jsonschema.FormatChecker(formats=())
 
 

@@ -16,7 +16,7 @@ SAMPLE = Path(__file__).parent.parent / "sample.toml"
 
 
 def test_the_sample_with_every_line_in_use_is_a_shop_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("client-secret", "refresh-token"):
+    for name in ("client-secret", "refresh-token", "queue-key-id", "queue-secret"):
         (tmp_path / f"amazon-main-{name}").write_text("hidden\n", encoding="utf-8")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     lines = SAMPLE.read_text(encoding="utf-8").splitlines()

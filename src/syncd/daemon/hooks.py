@@ -6,7 +6,6 @@ a repeated one costs nothing, and a false one cannot change stock.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -14,19 +13,17 @@ from enum import StrEnum
 import structlog
 
 from syncd.core.budget import Bucket
-from syncd.daemon.hub import Hub, Shop
+from syncd.daemon.hints import KnownIds, wake
+from syncd.daemon.hub import Hub
 from syncd.daemon.running import ForgedWebhook, PluginFault
 from syncd.daemon.supervisor import Runner
-from syncd.sdk.channel import Hint, Webhook
+from syncd.sdk.channel import Webhook
 from syncd.sdk.errors import ChannelError
 
 log = structlog.get_logger()
 PUSHES_PER_SECOND = 50.0
 PUSHES_AT_ONCE = 500.0
 RECEIVE_SECONDS = 2.0
-KNOWN_IDS = 4096
-"""Pushes a shop's repeats are told apart from. They are forgotten at a restart: a repeat then costs one poll."""
-MOST_HINTED = 5000
 
 
 class HookOutcome(StrEnum):
@@ -47,18 +44,8 @@ class _Sender:
     """What is kept of one shop's pushes."""
 
     bucket: Bucket
-    ids: OrderedDict[str, None] = field(default_factory=OrderedDict)
+    ids: KnownIds = field(default_factory=KnownIds)
     failing: bool = False
-
-    def knows(self, webhook_id: str) -> bool:
-        """Whether it came before; an id once told is known from now on."""
-        if not webhook_id:
-            return False
-        known = webhook_id in self.ids
-        self.ids[webhook_id] = None
-        if len(self.ids) > KNOWN_IDS:
-            self.ids.popitem(last=False)
-        return known
 
 
 @dataclass(slots=True)
@@ -100,7 +87,7 @@ class Hooks:
             sender.failing = True
             return HookOutcome.FAILED
         sender.failing = False
-        if sender.knows(hint.id):
+        if sender.ids.knows(hint.id):
             return HookOutcome.REPEATED
         wake(shop, hint)
         return HookOutcome.TAKEN
@@ -120,14 +107,3 @@ class Hooks:
             now = self.hub.clock.monotonic()
             known = self._senders[name] = _Sender(Bucket(PUSHES_PER_SECOND, PUSHES_AT_ONCE, at=now))
         return known
-
-
-def wake(shop: Shop, hint: Hint) -> None:
-    """Have the shop's loops read what a hint names. Beyond a bound, listings are left to the sweep."""
-    if hint.orders:
-        shop.orders_hinted = True
-        shop.intake_wake.set()
-    if hint.listings and shop.facts.reads_stock:
-        room = MOST_HINTED - len(shop.hinted)
-        shop.hinted.update(dict.fromkeys(shop.facts.key(key) for key in hint.listings[: max(0, room)]))
-        shop.reconcile_wake.set()

@@ -21,6 +21,7 @@ from syncd.sdk.channel import (
     CheckReport,
     Cursor,
     Hint,
+    HintPage,
     ListingInfo,
     OrderPage,
     Pending,
@@ -113,8 +114,8 @@ class Running:
         except (TypeError, ValueError):
             raise PluginFault(f"{self.shop}: fetch_orders returned a cursor that is no JSON") from None
 
-    async def acknowledge(self, page: OrderPage) -> None:
-        """Tell the shop that a page is committed."""
+    async def acknowledge(self, page: OrderPage | HintPage) -> None:
+        """Tell the shop that a page is committed, or that its hints were taken."""
         if page.acknowledge is not None:
             await self._call("acknowledge", page.acknowledge)
 
@@ -246,6 +247,12 @@ class Running:
         if not isinstance(hint, Hint) or not isinstance(hint.id, str):
             raise PluginFault(f"{self.shop}: receive returned {_kind(hint)}, not a Hint")
         return hint
+
+    async def listen(self) -> HintPage:
+        page = await self._call("listen", self.channel.listen)
+        if not isinstance(page, HintPage) or not all(isinstance(hint, Hint) for hint in page.hints):
+            raise PluginFault(f"{self.shop}: listen returned {_kind(page)}, not a HintPage")
+        return page
 
     async def aclose(self) -> None:
         try:

@@ -21,6 +21,7 @@ from syncd.clock import Wake
 from syncd.config import ConfigError, ShopConfig
 from syncd.core.retry import back_off_seconds
 from syncd.daemon.dispatcher import Dispatcher
+from syncd.daemon.hints import Listening
 from syncd.daemon.hub import SIGN_IN_AGAIN_SECONDS, Hub, Shop, Status, sign_in_told
 from syncd.daemon.intake import Intake
 from syncd.daemon.opening import OpenChannel, open_shop
@@ -209,6 +210,8 @@ class Runner:
                 group.start_soon(self._keep, "shipments", shipping.turn, shop.shipment_wake)
                 group.start_soon(self._keep, "check", partial(self._daily_check, shop), Wake())
                 group.start_soon(self._keep, "webhooks", subscribing.turn, Wake())
+                if shop.capabilities.listens:
+                    group.start_soon(self._keep, "hints", Listening(self.hub, shop).turn, Wake())
                 await self._keep_writing(shop, self.dispatcher)
                 group.cancel_scope.cancel()
         except BaseExceptionGroup as errors:

@@ -109,11 +109,11 @@ class WriteRoute:
 class Capabilities:
     """What a channel can do, as its documents prove it; what is not confirmed is declared as the worse case.
 
-    `visibility_seconds`: the longest until an accepted order can be read. `listing_case_sensitive`: False
-    where the shop folds listing keys to lower case. `webhook_reply`: the XML that a shop wants in answer to a push
-    that was taken. `shipment_rows`: shipments a call. `listing_options`: names of what staff may set on a listing
-    beside its stock, e.g. `lead_time_days`. `signs_in`: a person signs in on a page of the channel (OAuth) before the
-    first call, and again when the grant ends.
+    `visibility_seconds`: the longest until an accepted order can be read. `listing_case_sensitive`: False where the
+    shop folds listing keys to lower case. `webhook_reply`: the XML that a shop wants in answer to a push that was
+    taken. `listens`: hints are fetched by `listen`, from a queue. `shipment_rows`: shipments a call.
+    `listing_options`: names of what staff may set on a listing beside its stock, e.g. `lead_time_days`. `signs_in`: a
+    person signs in on a page of the channel (OAuth) before the first call, and again when the grant ends.
     """
 
     quantity: Quantity = Quantity.AVAILABLE
@@ -131,6 +131,7 @@ class Capabilities:
     read_operation: str = ""
     publishes_webhooks: bool = False
     webhook_reply: str = ""
+    listens: bool = False
     takes_shipments: bool = False
     shipment_rows: int = 1
     lists_listings: bool = False

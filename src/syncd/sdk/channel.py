@@ -239,6 +239,14 @@ class Hint:
     id: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class HintPage:
+    """Hints fetched from a queue. `acknowledge` is awaited once they were taken: only then they leave the queue."""
+
+    hints: tuple[Hint, ...] = ()
+    acknowledge: Callable[[], Awaitable[None]] | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShopContext:
     """What the core hands a channel: its seams to time, network and the orders it should look at again.
@@ -353,6 +361,14 @@ class Channel(ABC):
     async def receive(self, webhook: Webhook) -> Hint:
         """Verify a push and say what to read. Raise ValueError when its signature does not hold. No call is made."""
         raise NotImplementedError(f"{self.slug} publishes no webhooks")
+
+    async def listen(self) -> HintPage:
+        """Wait for hints, at most half a minute, and return them. Called again and again, never in dry run.
+
+        What is wanted for them (a subscription) is looked after here, too, so that a deleted one comes back. Raising
+        costs the shop its hints only: it is polled on.
+        """
+        raise NotImplementedError(f"{self.slug} has no queue of hints")
 
     async def aclose(self) -> None:  # noqa: B027  # most channels have nothing to release
         """Release what was opened. Called once, also after a failed check."""

@@ -175,7 +175,8 @@ def capabilities(has: Capabilities) -> dict[str, Any]:
     ]  # fmt: skip
     plain = (
         "visibility_seconds", "poll_seconds", "shows_cancels", "shows_shipments", "reads_orders", "reads_stock",
-        "publishes_webhooks", "takes_shipments", "lists_listings", "signs_in", "max_quantity", "listing_case_sensitive",
+        "publishes_webhooks", "listens", "takes_shipments", "lists_listings", "signs_in", "max_quantity",
+        "listing_case_sensitive",
     )  # fmt: skip
     return {
         "quantity": has.quantity.value,
