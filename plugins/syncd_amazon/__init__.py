@@ -4,7 +4,8 @@
 Stock: `shelf.py` knows which SKUs are ours to write, `writing.py` sends numbers by two routes, `results.py` finds out
 what became of them. `orders.py` reads changed orders, `shipping.py` reports shipments, `options.py` sets lead times,
 `report.py` fetches the listing report. `listening.py` brings hints: notices of orders (`notices.py`) from a queue
-(`queue.py`). `wire*.py` turn bytes into the model and back. The emulator is `emulator.py` and its parts `emulator_*.py`.
+(`queue.py`). `wire*.py` turn bytes into the model and back. The emulator is `emulator.py` and its parts
+`emulator_*.py`.
 """
 
 from __future__ import annotations
