@@ -40,7 +40,7 @@ class _Read:
 
 
 class OrderFeed:
-    """Reads one shop's orders. Keeps nothing between calls but hints: all that matters is in the cursor."""
+    """Reads one shop's orders. Keeps nothing between calls but hints and a page: all that matters is in the cursor."""
 
     def __init__(self, api: RakutenApi, settings: RakutenSettings, context: ShopContext) -> None:
         self._api = api
@@ -48,6 +48,7 @@ class OrderFeed:
         self._context = context
         self._overlap = settings.overlap_hours * 3600
         self._hinted: set[str] = set()
+        self._cut_short: tuple[Scan, Found] | None = None
 
     def look_at(self, numbers: Iterable[str]) -> None:
         """Read these orders with the next new ones. A hint only: what is lost with it, the rounds find."""
@@ -65,12 +66,14 @@ class OrderFeed:
     async def _new_orders(self, feed: Feed, now: int) -> OrderPage:
         """Search page by page, newest first, and get what was not seen before. One search and one get as a rule."""
         resumed = feed.recent is not None
+        if not resumed:
+            self._cut_short = None
         scan = feed.recent_scan(now, self._overlap)
         asked = set(self._hinted)
         read = _Read((await self._get(sorted(asked))).states, [])  # what a hint names may well not be there
         self._hinted -= asked
         for _ in range(NEW_SEARCHES):
-            found = await self._search(scan)
+            found = await self._found(scan)
             halved = scan.halved(found.total)
             if halved is not None:
                 scan = halved
@@ -82,6 +85,7 @@ class OrderFeed:
             read.add(part)
             feed = feed.with_seen(part.placed)
             if len(fresh) > len(batch) and read.states:
+                self._cut_short = (scan, found)
                 break  # this page again in the next call, for the rest of it
             following = scan.after(found.total)
             feed = feed.recent_read(scan, following, self._overlap)
@@ -89,6 +93,14 @@ class OrderFeed:
                 return self._searched(feed, read, now, resumed)
             scan = following
         return self._answer(replace(feed, recent=scan), read, more=True)
+
+    async def _found(self, scan: Scan) -> Found:
+        """A page of the search; without a call where the last turn left off in the middle of it.
+
+        Its window ended when the search began, so a page read a little later shows nothing that belongs to it.
+        """
+        held, self._cut_short = self._cut_short, None
+        return held[1] if held is not None and held[0] == scan else await self._search(scan)
 
     def _searched(self, feed: Feed, read: _Read, now: int, resumed: bool) -> OrderPage:
         """The page that ends a search. It ends the poll too, unless background work is due or the first is not done.

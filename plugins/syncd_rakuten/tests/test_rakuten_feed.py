@@ -45,6 +45,29 @@ async def test_a_quiet_poll_takes_one_search(mall: Any) -> None:
     assert calls_since(mall, before) == {"search_order": 1}
 
 
+async def test_a_page_of_many_new_orders_is_searched_once_however_many_turns_it_takes(mall: Any) -> None:
+    await mall.poll()
+    for _ in range(1500):
+        mall.buy()
+    before = Counter(mall.emulator.calls)
+    await mall.poll()
+    assert len(mall.states) == 1500
+    assert calls_since(mall, before) == {"search_order": 2, "get_order": 15}
+
+
+async def test_a_restart_in_the_middle_of_a_page_searches_it_again_and_loses_nothing(mall: Any) -> None:
+    await mall.poll()
+    for _ in range(700):
+        mall.buy()
+    assert (await mall.page()).more
+    await mall.clock.advance(5)
+    before = Counter(mall.emulator.calls)
+    page = await mall.run(mall.open().fetch_orders(json.loads(json.dumps(mall.cursor))))
+    assert len(page.states) == 300
+    assert not {state.number for state in page.states} & mall.states.keys()
+    assert calls_since(mall, before)["search_order"] == 1
+
+
 async def test_every_poll_ends_with_a_search_that_began_within_it(mall: Any) -> None:
     """So that the core may take the begin of the poll as its watermark, wherever a crash made the poll start."""
     await mall.poll()
