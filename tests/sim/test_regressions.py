@@ -87,3 +87,22 @@ async def test_after_a_restore_nothing_is_raised_before_the_orders_were_read_ane
         await trial.run(30)
         assert trial.world.stale == []
         assert trial.wrong() == []
+
+
+@virtual
+async def test_the_late_result_of_a_call_from_before_a_restore_proves_nothing() -> None:
+    """Whole seed 31: a number written after the backup landed after the one whose result the backup waited for."""
+    later = {"forms": (Form.ABSOLUTE,), "later": True, "later_seconds": 30.0, "reads_stock": False}
+    async with Trial.of({"a": {}, "b": later}, {"S1": 5}) as trial:
+        await trial.run(60)
+        trial.buy("a", "S1")
+        while not await trial.rows("SELECT id FROM intent WHERE state = 'waiting'"):
+            await trial.run(0.5)
+        await trial.kill()
+        trial.store.restored = True
+        await trial.start()
+        await trial.run(120)
+        query = "SELECT l.exposure FROM listing l JOIN shop s ON s.id = l.shop_id WHERE s.name = 'b'"
+        assert [row[0] for row in await trial.rows(query)] == [None]
+        await trial.run(120)
+        assert trial.wrong() == []

@@ -27,7 +27,7 @@ from syncd.model import from_us
 from syncd.store import shops
 from syncd.store.engine import Store
 from syncd.store.lock import forget_restored
-from syncd.store.schema import listing, shop
+from syncd.store.schema import intent, listing, shop
 from syncd.store.vault import Vault
 from syncd.telemetry import Metrics
 
@@ -106,6 +106,8 @@ async def prepare(daemon: Daemon) -> None:
                     proven=None,
                 )
             )
+            # What the backup waits for may have been overwritten since: its result proves nothing, it is in doubt.
+            conn.execute(update(intent).where(intent.c.state == "waiting").values(state="open"))
             # The ledger lacks what was read since: nothing is raised before each shop's orders are read anew.
             conn.execute(update(shop).values(orders_began_us=0))
             forget_restored(conn)
