@@ -61,6 +61,12 @@ def test_more_missing_on_one_page_than_there_is_raises_nothing() -> None:
     assert outcome.good, outcome.report()
 
 
+def test_an_order_cancelled_while_the_shop_is_shut_is_judged_by_its_newest_state() -> None:
+    """Both states wait to be read; only the last one says what the page may show."""
+    outcome = play_core(434, 6 * HOUR)
+    assert outcome.good, outcome.report()
+
+
 def test_trouble_comes_of_every_kind_and_is_survived() -> None:
     outcome = play_core(7, 6 * HOUR)
     assert outcome.good, outcome.report()

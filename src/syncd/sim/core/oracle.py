@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from hashlib import sha256
+from operator import itemgetter
 
 from syncd.core.policy import Mode
 from syncd.sdk.capabilities import Form
@@ -20,7 +21,7 @@ from syncd.sdk.channel import Accepted, Rejected, StockWrite
 from syncd.sim.core.assumptions import BEGIN_US, ShopModel
 from syncd.sim.core.calendar import Calendar
 from syncd.sim.core.keeper import Keeper
-from syncd.sim.core.market import Market
+from syncd.sim.core.market import Market, State
 from syncd.sim.core.rows import Call, Listing, Row, Shop, Sku
 from syncd.sim.core.writing import Wire, Writer
 from syncd.sim.outcome import Broken
@@ -149,14 +150,14 @@ class JudgedWriter(Writer):
         number tells of them, only their order, at the shop's next poll.
         """
         sku, feed, lines = listing.sku, self.market.feeds[listing.shop.index], self.keeper.books.lines
-        own = sum(
-            state[0].units - state[1]
-            for visible_us, _, state in feed
-            if visible_us <= now
-            and state[0].listing == listing.index
-            and state[0].number not in lines
-            and state[0].placed_us > self.judge.set_us[listing.index]
-        )
+        newest: dict[int, State] = {}
+        for visible_us, _, state in feed:
+            order = state[0]
+            if visible_us > now or order.listing != listing.index or order.number in lines:
+                continue
+            if order.placed_us > self.judge.set_us[listing.index]:
+                newest[order.number] = max(newest.get(order.number, state), state, key=itemgetter(3))
+        own = sum(order.units - cancelled for order, cancelled, *_ in newest.values())
         reserve = 0 if sku.decision.mode is Mode.ESCROW else sku.decision.reserve
         return max(0, sku.free - own - reserve)
 
