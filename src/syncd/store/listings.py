@@ -245,6 +245,16 @@ _read = listing.c.seen.is_not(None) & (listing.c.seen_us <= _b_us)
 _wrote = (listing.c.unread > 0) & (listing.c.base_us <= _b_us)
 _proved = listing.c.proven.is_not(None) & (listing.c.proven_us <= _b_us)
 _to_settle = _some("(seen IS NOT NULL OR unread > 0 OR proven IS NOT NULL)", or_(_read, _wrote, _proved))
+_negative = select(listing.c.id).where(
+    listing.c.shop_id == alarm.c.shop_id, listing.c.key == alarm.c.subject, listing.c.exposure < 0
+)
+_no_longer = Prepared(
+    select(alarm.c.shop_id, alarm.c.subject)
+    .where(alarm.c.kind == bindparam("b_kind"), alarm.c.cleared_us.is_(None))
+    .where(~_negative.exists()),
+    "b_kind",
+)
+_count_ours = Prepared(select(func.count()).where(_in_shop, listing.c.state == "ours"), "b_shop")
 _next_doubt = Prepared(
     select(listing.c.doubt_us)
     .where(listing.c.shop_id == bindparam("b_shop"), listing.c.doubt_us.is_not(None), listing.c.seen.is_(None))
@@ -273,11 +283,7 @@ def to_settle(conn: Connection, shop_id: int, until_us: int, most: int) -> list[
 
 def alarmed_no_longer(conn: Connection, kind: str) -> list[tuple[int, str]]:
     """(shop, listing's key) of open alarms of a kind about a negative exposure that is none any more."""
-    negative = select(listing.c.id).where(
-        listing.c.shop_id == alarm.c.shop_id, listing.c.key == alarm.c.subject, listing.c.exposure < 0
-    )
-    query = select(alarm.c.shop_id, alarm.c.subject).where(alarm.c.kind == kind, alarm.c.cleared_us.is_(None))
-    return [(row[0], row[1]) for row in conn.execute(query.where(~negative.exists()))]
+    return [(row[0], row[1]) for row in _no_longer.all(conn, (kind,))]
 
 
 def next_doubt_us(conn: Connection, shop_id: int) -> int | None:
@@ -352,6 +358,5 @@ def save_jans(conn: Connection, shop_id: int, jans: Mapping[str, str]) -> None:
 
 def count_ours(conn: Connection, shop_id: int) -> int:
     """How many listings of a shop are ours to write."""
-    return int(
-        conn.execute(select(func.count()).where(listing.c.shop_id == shop_id, listing.c.state == "ours")).scalar_one()
-    )
+    [[count]] = _count_ours.all(conn, (shop_id,))
+    return int(count)

@@ -126,6 +126,13 @@ _lines_of = Prepared(
 )
 
 
+_open_numbers = Prepared(
+    select(orders.c.number)
+    .where(orders.c.shop_id == bindparam("b_shop"), orders.c.open == 1, orders.c.source > STAFF)
+    .order_by(orders.c.id)
+    .limit(bindparam("b_most")),
+    "b_shop", "b_most",
+)  # fmt: skip
 _last_order = Prepared(select(func.max(orders.c.id)))
 _last_line = Prepared(select(func.max(order_line.c.id)))
 T = TypeVar("T")
@@ -222,8 +229,7 @@ def open_numbers(conn: Connection, shop_id: int, most: int = 100_000) -> list[st
     """Numbers of a shop's orders that still hold stock, wait for a mapping, or were shipped here and do not show it
     yet; oldest first. Without holds: no shop could show them.
     """
-    query = select(orders.c.number).where(orders.c.shop_id == shop_id, orders.c.open == 1, orders.c.source > STAFF)
-    return [row[0] for row in conn.execute(query.order_by(orders.c.id).limit(most)).all()]
+    return [row[0] for row in _open_numbers.all(conn, (shop_id, most))]
 
 
 def hold_numbers(conn: Connection, shop_id: int) -> list[str]:

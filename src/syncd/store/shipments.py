@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import Connection, Select, case, func, insert, select, text, update
+from sqlalchemy import Connection, Select, bindparam, case, func, insert, select, text, update
 
 from syncd.model import ShipmentState
+from syncd.store.fast import Prepared
 from syncd.store.orders import chunks
 from syncd.store.schema import order_line, orders, shipment, shipment_line, shop
 
@@ -109,40 +110,47 @@ def lines_of(conn: Connection, ids: Sequence[int]) -> dict[int, list[ParcelLine]
     return found
 
 
+_of_shop = shipment.c.shop_id == bindparam("b_shop")
+_queued = shipment.c.state == ShipmentState.QUEUED
+_busy = select(shipment.c.order_id).where(
+    _of_shop, LIVE, shipment.c.state.in_((ShipmentState.SENT, ShipmentState.IN_DOUBT))
+)
+_first = select(func.min(shipment.c.id)).where(_of_shop, LIVE, _queued).group_by(shipment.c.order_id)
+_due = Prepared(
+    _rows.where(
+        shipment.c.id.in_(_first), shipment.c.order_id.not_in(_busy), shipment.c.not_before_us <= bindparam("b_now")
+    )
+    .order_by(shipment.c.alone.desc(), shipment.c.id)
+    .limit(bindparam("b_most")),
+    "b_shop", "b_now", "b_most",
+)  # fmt: skip
+_live = Prepared(
+    _rows.where(_of_shop, LIVE, shipment.c.state == bindparam("b_state"))
+    .order_by(shipment.c.id)
+    .limit(MOST_LOOKED_AT),
+    "b_shop", "b_state",
+)  # fmt: skip
+_next_due = Prepared(select(func.min(shipment.c.not_before_us)).where(_of_shop, LIVE, _queued), "b_shop")
+
+
 def due(conn: Connection, shop_id: int, now_us: int, most: int) -> list[ShipmentRow]:
     """The next shipments to send: the oldest of each order, where no other of that order is under way or in doubt.
 
     One that a refused call held is sent by itself.
     """
-    busy = select(shipment.c.order_id).where(
-        shipment.c.shop_id == shop_id, LIVE, shipment.c.state.in_((ShipmentState.SENT, ShipmentState.IN_DOUBT))
-    )
-    first = (
-        select(func.min(shipment.c.id))
-        .where(shipment.c.shop_id == shop_id, LIVE, shipment.c.state == ShipmentState.QUEUED)
-        .group_by(shipment.c.order_id)
-    )
-    query = (
-        _rows.where(shipment.c.id.in_(first), shipment.c.order_id.not_in(busy), shipment.c.not_before_us <= now_us)
-        .order_by(shipment.c.alone.desc(), shipment.c.id)
-        .limit(most)
-    )
-    rows = [ShipmentRow(*row) for row in conn.execute(query)]
+    rows = [ShipmentRow(*row) for row in _due.all(conn, (shop_id, now_us, most))]
     return rows[:1] if rows and rows[0].alone else rows
 
 
 def live(conn: Connection, shop_id: int, state: ShipmentState) -> list[ShipmentRow]:
     """A shop's shipments in a state that is not over, oldest first."""
-    query = _rows.where(shipment.c.shop_id == shop_id, LIVE, shipment.c.state == state)
-    return [ShipmentRow(*row) for row in conn.execute(query.order_by(shipment.c.id).limit(MOST_LOOKED_AT))]
+    return [ShipmentRow(*row) for row in _live.all(conn, (shop_id, state))]
 
 
 def next_due_us(conn: Connection, shop_id: int) -> int | None:
     """When the next queued shipment may be sent; None when none waits."""
-    query = select(func.min(shipment.c.not_before_us)).where(
-        shipment.c.shop_id == shop_id, LIVE, shipment.c.state == ShipmentState.QUEUED
-    )
-    return conn.execute(query).scalar()
+    [[moment]] = _next_due.all(conn, (shop_id,))
+    return None if moment is None else int(moment)
 
 
 def set_state(conn: Connection, ids: Sequence[int], state: ShipmentState, now_us: int, **more: object) -> None:
@@ -235,16 +243,19 @@ def listed(
     return rows
 
 
+WAITING = ("shop", "state", "count", "since_us")
+_waiting = Prepared(
+    select(
+        shop.c.name, shipment.c.state, func.count(),
+        func.min(case((_queued, shipment.c.created_us), else_=shipment.c.changed_us)),
+    )
+    .select_from(shipment)
+    .join(shop, shop.c.id == shipment.c.shop_id)
+    .where(LIVE)
+    .group_by(shop.c.name, shipment.c.state)
+)  # fmt: skip
+
+
 def waiting(conn: Connection) -> list[dict[str, Any]]:
     """Per shop and state that waits for the shop or for a person: how many, and since when the oldest."""
-    since = func.min(
-        case((shipment.c.state == ShipmentState.QUEUED, shipment.c.created_us), else_=shipment.c.changed_us)
-    )
-    query = (
-        select(shop.c.name.label("shop"), shipment.c.state, func.count().label("count"), since.label("since_us"))
-        .select_from(shipment)
-        .join(shop, shop.c.id == shipment.c.shop_id)
-        .where(LIVE)
-        .group_by(shop.c.name, shipment.c.state)
-    )
-    return [dict(row) for row in conn.execute(query).mappings()]
+    return [dict(zip(WAITING, row, strict=True)) for row in _waiting.all(conn)]

@@ -37,6 +37,7 @@ class ShopRow:
 
 _columns = tuple(shop.c[name] for name in ShopRow.__dataclass_fields__)
 _by_id = Prepared(select(*_columns).where(shop.c.id == bindparam("b_id")), "b_id")
+_every = Prepared(select(*_columns).order_by(shop.c.id))
 _clear = Prepared(
     update(alarm)
     .where(
@@ -61,7 +62,7 @@ class SecondShop(ValueError):
 
 def all_shops(conn: Connection) -> list[ShopRow]:
     """Every shop ever configured."""
-    return [ShopRow(*row) for row in conn.execute(select(*_columns).order_by(shop.c.id))]
+    return [ShopRow(*row) for row in _every.all(conn)]
 
 
 def shop_named(conn: Connection, name: str) -> ShopRow | None:
