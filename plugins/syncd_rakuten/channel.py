@@ -15,6 +15,7 @@ from syncd.sdk.channel import (
     Cursor,
     Form,
     Hint,
+    HintPage,
     ListingInfo,
     OrderFilter,
     OrderPage,
@@ -33,6 +34,7 @@ from syncd_rakuten.api import ADDRESS, RakutenApi, ReadRefused
 from syncd_rakuten.catalogue import READ_ROWS, Catalogue
 from syncd_rakuten.feed import OrderFeed
 from syncd_rakuten.notices import REPLY, notice_of
+from syncd_rakuten.order_mail import OrderMail, address_of
 from syncd_rakuten.polling import VISIBILITY_SECONDS
 from syncd_rakuten.settings import RakutenSettings
 from syncd_rakuten.shipping import SHIPMENT_ROWS, ShippingDesk
@@ -109,14 +111,21 @@ class RakutenChannel(Channel):
         self._catalogue = Catalogue(self._api, self.read_stock)
         self._shipping = ShippingDesk(self._api, settings)
         self._feed = OrderFeed(self._api, settings, context)
+        self._mail: OrderMail | None = None
+        if settings.mail is not None:
+            mailbox = context.mail(address_of(settings.mail))
+            self._mail = OrderMail(mailbox, settings.mail, context.clock, self._feed.look_at)
 
     @property
     def capabilities(self) -> Capabilities:
+        found = replace(CAPABILITIES, listens=self._mail is not None)
         if self._settings.notice_auth_key is None:
-            return CAPABILITIES
-        return replace(CAPABILITIES, publishes_webhooks=True, webhook_reply=REPLY)
+            return found
+        return replace(found, publishes_webhooks=True, webhook_reply=REPLY)
 
     async def aclose(self) -> None:
+        if self._mail is not None:
+            await self._mail.aclose()
         await self._api.aclose()
 
     async def check(self) -> CheckReport:
@@ -130,7 +139,8 @@ class RakutenChannel(Channel):
             await self._api.bulk_get([NOBODY])
             proven = True
         expires, warnings = await self._key_end(proven)
-        return CheckReport(self._settings.shop_url, expires, warnings)
+        trouble = "" if self._mail is None else await self._mail.trouble()
+        return CheckReport(self._settings.shop_url, expires, (*warnings, trouble) if trouble else warnings)
 
     async def _key_end(self, proven: bool) -> tuple[datetime | None, tuple[str, ...]]:
         """When the licence key dies: by Rakuten, else by the settings, else a warning that nobody knows.
@@ -187,6 +197,12 @@ class RakutenChannel(Channel):
         notice = notice_of(webhook.body, self._settings.shop_url, "" if key is None else key.get_secret_value())
         self._feed.look_at(notice.changed)
         return notice.hint
+
+    async def listen(self) -> HintPage:
+        """Look for new order mail."""
+        if self._mail is None:
+            return await super().listen()
+        return await self._mail.listen()
 
     async def read_stock(self, listings: Sequence[str]) -> Mapping[str, int | None]:
         """Read stock records, 1000 a call.

@@ -21,9 +21,12 @@ from starlette.routing import Route
 
 from syncd.clock import Clock
 from syncd.sdk.channel import Webhook
+from syncd.sdk.mail import MailAddress, Mailbox
 from syncd.testing.emulator import Handler, HttpEmulator, RateJudge
+from syncd.testing.mail import MailFolder, MemoryMailbox
 from syncd.testing.mall import HasOptions, Pushes
 from syncd.testing.world import Market, TruthListing, World
+from syncd_rakuten.emulator_mail import mail_of
 from syncd_rakuten.emulator_orders import OrderDesk
 from syncd_rakuten.emulator_shipping import ShippingDesk
 from syncd_rakuten.emulator_stock import StockDesk
@@ -32,6 +35,7 @@ from syncd_rakuten.wire import JST, LEAD_TIMES, SHIP_FROM, order_time
 SERVICE_SECRET = "SP000000_emulated"  # noqa: S105  # opens the emulator only
 LICENSE_KEY = "SL000000_emulated"
 NOTICE_KEY = "notice-key-emulated"
+MAIL_PASSWORD = "mail-password-emulated"  # noqa: S105  # opens the emulator only
 SHOP_URL = "emulated-shop"
 EVERY_METHOD = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 STRICT_CONTENT_TYPE = "application/json;charset=utf-8"
@@ -81,6 +85,7 @@ class RakutenEmulator(HttpEmulator, Pushes, HasOptions):
         self.orders = OrderDesk(market, self.quirk, self.began)
         self.shipping = ShippingDesk(market, self.quirk)
         self.pushed_orders = 0
+        self.post = MailFolder(MAIL_PASSWORD)
         self.license_ends = clock.now() + timedelta(days=90)
         self.switched_off: set[str] = set()
         self.too_new: set[str] = set()
@@ -101,6 +106,17 @@ class RakutenEmulator(HttpEmulator, Pushes, HasOptions):
             "license_key": SecretStr(LICENSE_KEY),
             "notice_auth_key": SecretStr(NOTICE_KEY),
         }
+
+    def mail_settings(self) -> dict[str, object]:
+        """The `[rakuten.mail]` table of a shop whose order mail comes to `post`."""
+        return {"host": "mail.example", "user": "orders", "password": SecretStr(MAIL_PASSWORD)}
+
+    def open_mail(self, address: MailAddress) -> Mailbox:
+        return MemoryMailbox(self.post, address)
+
+    def send_mail(self, number: str) -> int:
+        """Rakuten's mail about an order arrives; gives its number in the folder."""
+        return self.post.put(mail_of(self.market.orders[number]), self.clock.now())
 
     def pushed(self) -> list[Webhook]:
         """Notices of new orders. A person registers their address in RMS; they bear a key and no signature."""

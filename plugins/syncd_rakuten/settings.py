@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from enum import StrEnum
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from syncd.sdk.settings import ChannelSettings, Secret
+
+SENDER = re.compile(r"[A-Za-z0-9._%+-]*@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
 
 
 class Confirm(StrEnum):
@@ -15,6 +18,36 @@ class Confirm(StrEnum):
 
     WHEN_SHIPPED = "when_shipped"
     NEVER = "never"
+
+
+class MailSettings(ChannelSettings):
+    """The mailbox that Rakuten's order mail comes to."""
+
+    host: str = Field(description="The mail server (IMAP over TLS).", pattern=r"^[A-Za-z0-9]([A-Za-z0-9.:-]*)$")
+    port: int = Field(993, ge=1, le=65535, description="Its port for IMAP over TLS.")
+    user: str = Field(description="Whom to sign in as.", pattern=r"^[!-~]+$")
+    password: Secret = Field(description="The password; where the provider makes such ones, one for this use only.")
+    folder: str = Field(
+        "INBOX",
+        description="The folder that the mails are in, as the server spells it: 注文 is &bOhlhw-.",
+        pattern=r"^[ -~]+$",
+    )
+    senders: tuple[str, ...] = Field(
+        ("order@rakuten.co.jp",),
+        min_length=1,
+        description='Whose mails are hints: addresses, or "@domain" for all of one.',
+    )
+    look_seconds: float = Field(5, ge=1, le=20, description="Seconds between two looks into the mailbox.")
+    ca_file: str | None = Field(
+        None, description="The only CAs to trust (PEM), for a server of one's own; the system's if not set."
+    )
+
+    @field_validator("senders")
+    @classmethod
+    def _senders_are_addresses(cls, senders: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(SENDER.fullmatch(sender) for sender in senders):
+            raise ValueError('an address, or "@domain"')
+        return senders
 
 
 class RakutenSettings(ChannelSettings):
@@ -50,4 +83,7 @@ class RakutenSettings(ChannelSettings):
     )
     sweep_seconds: int = Field(
         900, ge=60, description="Seconds between two sweeps over 63 days for changed, cancelled and missed orders."
+    )
+    mail: MailSettings | None = Field(
+        None, description="The mailbox of the order mail ([rakuten.mail]): a new mail makes the orders be read at once."
     )

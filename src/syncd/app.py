@@ -33,6 +33,8 @@ from syncd.daemon.running import PluginFault
 from syncd.daemon.supervisor import Runner
 from syncd.sdk.errors import ChannelError
 from syncd.sdk.files import FilesOpener
+from syncd.sdk.imap import imap_opener
+from syncd.sdk.mail import MailOpener
 from syncd.sdk.sftp import sftp_opener
 from syncd.store.engine import Store, StoreError, StoreRefused
 from syncd.store.shops import SecondShop
@@ -54,12 +56,16 @@ class RealNetwork(Transports):
 
     def __init__(self, clock: Clock) -> None:
         self._files = sftp_opener(clock)
+        self._mail = imap_opener(clock)
 
     def http(self, shop: str) -> httpx.AsyncBaseTransport | None:
         return None
 
     def files(self, shop: str) -> FilesOpener:
         return self._files
+
+    def mail(self, shop: str) -> MailOpener:
+        return self._mail
 
 
 async def start(config: Config, *, clock: Clock | None = None, transports: Transports | None = None) -> Daemon:

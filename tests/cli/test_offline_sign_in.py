@@ -22,6 +22,7 @@ from syncd.config import Config, encryption_keys, load
 from syncd.daemon.grants import KeptGrants
 from syncd.daemon.plugins import Plugins
 from syncd.sdk.files import FilesOpener
+from syncd.sdk.mail import MailOpener, no_mail
 from syncd.sim.stage import no_files
 from syncd.store.engine import Store
 from syncd.store.vault import Vault, new_key
@@ -36,6 +37,9 @@ class NoNetwork:
 
     def files(self, shop: str) -> FilesOpener:
         return no_files
+
+    def mail(self, shop: str) -> MailOpener:
+        return no_mail
 
 
 @asynccontextmanager

@@ -56,6 +56,10 @@ ALLOWED: dict[str, dict[str, str]] = {
     },
     "src/syncd/app.py": {"random.SystemRandom": "the composition root gives chance to everybody else"},
     "src/syncd/sdk/sftp.py": {"anyio.move_on_after": "closes a real socket; a simulation has files in memory"},
+    "src/syncd/sdk/imap.py": {
+        "anyio.to_thread": "the standard mail client blocks; a simulation has mails in memory",
+        "anyio.to_thread.run_sync": "the standard mail client blocks; a simulation has mails in memory",
+    },
     "src/syncd/testing/sftp_server.py": {"asyncio.sleep": "one turn of the loop, so that sockets close"},
     "src/syncd/testing/fakes.py": {"asyncio.sleep": "turns of the loop; real time only while a thread works"},
     "src/syncd/sim/demo.py": {"anyio.from_thread": "the malls work beside the daemon, on real sockets"},

@@ -13,23 +13,25 @@ import pytest
 from pydantic import ValidationError
 
 from syncd.sdk.settings import ShopSettings
-from syncd_rakuten.settings import RakutenSettings
+from syncd_rakuten.settings import MailSettings, RakutenSettings
 
 SAMPLE = Path(__file__).parent.parent / "sample.toml"
 
 
 def test_the_sample_with_every_line_in_use_is_a_shop_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("service-secret", "license-key", "notice-auth-key"):
+    for name in ("service-secret", "license-key", "notice-auth-key", "mail-password"):
         (tmp_path / f"rakuten-main-{name}").write_text("hidden\n", encoding="utf-8")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     lines = SAMPLE.read_text(encoding="utf-8").splitlines()
-    used = [line.removeprefix("# ") if " = " in line else line for line in lines]
+    used = [line.removeprefix("# ") if " = " in line or line == "# [rakuten.mail]" else line for line in lines]
     table = tomllib.loads("\n".join(used))
     settings = RakutenSettings(**table.pop("rakuten"))
     assert ShopSettings(name="rakuten-main", **table).poll_seconds == 10
     assert settings.license_expires == date(2027, 2, 19)
     assert settings.license_key.get_secret_value() == "hidden"
     assert set(RakutenSettings.model_fields) == settings.model_fields_set
+    assert settings.mail is not None
+    assert set(MailSettings.model_fields) == settings.mail.model_fields_set
 
 
 def test_the_shop_url_is_compulsory_and_unknown_keys_are_refused() -> None:

@@ -20,6 +20,7 @@ from syncd.daemon.running import PluginFault, Running
 from syncd.sdk.channel import Budget, Capabilities, Channel, Quantity, ShopContext, WriteRoute
 from syncd.sdk.files import FilesOpener
 from syncd.sdk.http import HttpClient
+from syncd.sdk.mail import MailOpener
 from syncd.sdk.settings import ChannelSettings, Orders, ShopSettings, Writes
 from syncd.store import orders as order_rows
 from syncd.store import shops, stock
@@ -32,6 +33,8 @@ class Transports(Protocol):
     def http(self, shop: str) -> httpx.AsyncBaseTransport | None: ...
 
     def files(self, shop: str) -> FilesOpener: ...
+
+    def mail(self, shop: str) -> MailOpener: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,7 @@ async def open_shop(hub: Hub, config: ShopConfig, how: OpenChannel) -> Shop:
         files=how.transports.files(shop.name),
         open_orders=open_orders,
         grants=grants,
+        mail=how.transports.mail(shop.name),
     )
     channel, capabilities = _built(config, channel_type, settings, context)
     how.budgets.declare(limiter, shop.name, shop.channel, capabilities.budgets)

@@ -111,7 +111,7 @@ class Capabilities:
 
     `visibility_seconds`: the longest until an accepted order can be read. `listing_case_sensitive`: False where the
     shop folds listing keys to lower case. `webhook_reply`: the XML that a shop wants in answer to a push that was
-    taken. `listens`: hints are fetched by `listen`, from a queue. `shipment_rows`: shipments a call.
+    taken. `listens`: hints are fetched by `listen`. `shipment_rows`: shipments a call.
     `listing_options`: names of what staff may set on a listing beside its stock, e.g. `lead_time_days`. `signs_in`: a
     person signs in on a page of the channel (OAuth) before the first call, and again when the grant ends.
     """

@@ -30,6 +30,7 @@ from syncd.sdk.capabilities import WriteRoute as WriteRoute
 from syncd.sdk.files import FilesOpener
 from syncd.sdk.grants import Grants, MemoryGrants
 from syncd.sdk.http import HttpOpener
+from syncd.sdk.mail import MailOpener, no_mail
 from syncd.sdk.settings import ChannelSettings, ShopSettings
 
 PROJECT = "syncd"
@@ -252,8 +253,8 @@ class ShopContext:
     """What the core hands a channel: its seams to time, network and the orders it should look at again.
 
     `open_orders` yields the numbers of this shop's orders that still hold stock, oldest first: channels
-    without a change filter read them again. `http` opens the shop's one client, `files` its file server. `grants`
-    keeps what an authorization server gave us (`sdk/grants.py`).
+    without a change filter read them again. `http` opens the shop's one client, `files` its file server, `mail` the
+    mailbox that its mails come to. `grants` keeps what an authorization server gave us (`sdk/grants.py`).
     """
 
     shop: str
@@ -262,6 +263,7 @@ class ShopContext:
     files: FilesOpener
     open_orders: Callable[[], Awaitable[Sequence[str]]]
     grants: Grants = field(default_factory=MemoryGrants)
+    mail: MailOpener = no_mail
 
 
 # --- the channel --------------------------------------------------------------------------------------------

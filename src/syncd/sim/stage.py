@@ -24,6 +24,7 @@ from syncd.daemon.plugins import Plugins, discover
 from syncd.sdk.channel import Channel
 from syncd.sdk.errors import Unavailable
 from syncd.sdk.files import FilesAddress, FilesOpener, RemoteFiles
+from syncd.sdk.mail import MailOpener, no_mail
 from syncd.sdk.settings import ShopSettings
 from syncd.store import listings, shops, stock
 from syncd.store.engine import Store
@@ -48,6 +49,9 @@ class InProcess(Transports):
     def files(self, shop: str) -> FilesOpener:
         opener = getattr(self.emulators.get(shop), "open_files", None)
         return opener or no_files  # file emulators offer one
+
+    def mail(self, shop: str) -> MailOpener:
+        return getattr(self.emulators.get(shop), "open_mail", no_mail)
 
 
 def no_files(address: FilesAddress) -> RemoteFiles:

@@ -25,6 +25,7 @@ from syncd.sdk.channel import Budget, Channel, ShopContext
 from syncd.sdk.files import FilesAddress, RemoteFiles
 from syncd.sdk.grants import Grants, MemoryGrants
 from syncd.sdk.http import HttpClient, Limiter, NoLimit
+from syncd.sdk.mail import MailOpener, no_mail
 from syncd.sdk.settings import ShopSettings, Writes
 from syncd.testing.emulator import Emulator, EmulatorTransport
 
@@ -290,7 +291,7 @@ def shop_context(
     timeout_seconds: float = 30.0,
     grants: Grants | None = None,
 ) -> ShopContext:
-    """The seams that lead into an emulator: HTTP in process, or its folder in memory."""
+    """The seams that lead into an emulator: HTTP in process, or its folder or mailbox in memory."""
     now = clock or emulator.clock
     app = getattr(emulator, "app", None)
     transport = _NoNetwork() if app is None else EmulatorTransport(app)
@@ -311,7 +312,8 @@ def shop_context(
         return list(open_orders or ())
 
     kept = grants or MemoryGrants()
-    return ShopContext(shop=shop, clock=now, http=http, files=files, open_orders=numbers, grants=kept)
+    mail: MailOpener = getattr(emulator, "open_mail", no_mail)
+    return ShopContext(shop=shop, clock=now, http=http, files=files, open_orders=numbers, grants=kept, mail=mail)
 
 
 def open_channel(
