@@ -11,14 +11,16 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
+from unittest.mock import patch
 
 import anyio
-from sqlalchemy import Engine, event
 
 from bench.filling import fill, listing_key, open_store
 from bench.neighbours import load, starved_seconds
@@ -46,13 +48,43 @@ class Written:
 
     statements: list[tuple[str, Any, bool]] = field(default_factory=list)
 
-    def note(self, _conn: object, _cursor: object, sql: str, rows: Any, _context: object, many: bool) -> None:
+    def note(self, sql: str, rows: Any, many: bool) -> None:
         if sql.lstrip().startswith(WRITES):
             self.statements.append((sql, rows, many))
 
     def take(self) -> list[tuple[str, Any, bool]]:
         taken, self.statements = self.statements, []
         return taken
+
+
+@contextmanager
+def noted(written: Written) -> Iterator[None]:
+    """Connections opened meanwhile note every statement that the driver is given, whoever gives it."""
+
+    class Cursor(sqlite3.Cursor):
+        def execute(self, sql: str, rows: Any = (), /) -> Cursor:
+            written.note(sql, rows, False)
+            return super().execute(sql, rows)
+
+        def executemany(self, sql: str, rows: Any, /) -> Cursor:
+            written.note(sql, rows, True)
+            return super().executemany(sql, rows)
+
+    class Connection(sqlite3.Connection):
+        def cursor(self, factory: Any = Cursor) -> Any:
+            return super().cursor(factory)
+
+        def execute(self, sql: str, rows: Any = (), /) -> sqlite3.Cursor:
+            written.note(sql, rows, False)
+            return super().execute(sql, rows)
+
+        def executemany(self, sql: str, rows: Any, /) -> sqlite3.Cursor:
+            written.note(sql, rows, True)
+            return super().executemany(sql, rows)
+
+    plain = sqlite3.connect
+    with patch.object(sqlite3, "connect", partial(plain, factory=Connection)):
+        yield
 
 
 class Plain:
@@ -109,7 +141,8 @@ async def _run(folder: Path, clock: Clock, orders: int) -> Result:
     await store.aclose()
     shutil.copy(folder / "syncd.sqlite", folder / "plain.sqlite")
     plain, written, rng = Plain(folder / "plain.sqlite"), Written(), Random(7)
-    store = open_store(folder / "syncd.sqlite", clock)
+    with noted(written):
+        store = open_store(folder / "syncd.sqlite", clock)
     hub = hub_of(store, clock)
     between = between_cpu = between_starved = 0.0
 
@@ -130,7 +163,7 @@ async def _run(folder: Path, clock: Clock, orders: int) -> Result:
             yield page
 
     shops = [await shop_of(hub, name, PreparedPages(feed(name))) for name in names]
-    event.listen(Engine, "before_cursor_execute", written.note)
+    written.take()
     began, began_cpu, starved_before = clock.monotonic(), time.process_time(), starved_seconds()
     for shop in shops:
         await Intake(hub, shop).poll()
@@ -138,7 +171,6 @@ async def _run(folder: Path, clock: Clock, orders: int) -> Result:
     cpu = time.process_time() - began_cpu - between_cpu
     starved = starved_seconds() - starved_before - between_starved
     plain.replay(written.take(), clock)
-    event.remove(Engine, "before_cursor_execute", written.note)
     booked = await store.tx(lambda conn: conn.exec_driver_sql("SELECT count(*) FROM orders").scalar_one())
     await store.aclose()
     return _result(int(booked), orders, seconds, cpu, starved, plain)

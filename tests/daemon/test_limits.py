@@ -252,3 +252,21 @@ async def test_who_gives_up_waiting_for_two_buckets_holds_neither() -> None:
     await asyncio.wait({waiting})
     await calls.call(one, "read", operation="read")
     assert calls.when("read") == [1.0]
+
+
+@virtual
+async def test_what_an_answer_says_is_left_was_so_before_the_calls_that_left_since() -> None:
+    calls = Calls()
+    shop = limiter(calls.budgets, "a", rate(10.0, burst=100.0))
+
+    async def slow() -> None:
+        await shop.acquire("read", 50.0)
+        await calls.clock.sleep(1.0)
+        shop.feed("read", available=50.0, per_second=None, burst=None)
+
+    asked = asyncio.get_running_loop().create_task(slow())
+    await calls.clock.sleep(0.5)
+    await asyncio.get_running_loop().create_task(shop.acquire("write", 40.0))
+    await asked
+    assert shop.ready_in("write", 10.0) == 0
+    assert shop.ready_in("write", 20.0) == pytest.approx(1.0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from collections import deque
 from collections.abc import Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -24,6 +25,9 @@ urgency: ContextVar[int] = ContextVar("urgency", default=int(Lane.BATCH))
 """How urgent the call under way is; set by the dispatcher around a call."""
 slot_of_call: ContextVar[Slot | None] = ContextVar("slot_of_call", default=None)
 """The slot that was taken for the call under way, before it was clear what it carries."""
+call_number: ContextVar[int | None] = ContextVar("call_number", default=None)
+"""The newest call that this task made: what its answer says of a bucket is from before the calls that left since."""
+REMEMBERED = 64
 FIRST = -1
 """Before every lane: a call that leaves in its own slot waits for nobody."""
 
@@ -35,6 +39,11 @@ class _Line:
     bucket: Bucket
     waiting: list[tuple[int, int, float]] = field(default_factory=list)
     moved: anyio.Event = field(default_factory=anyio.Event)
+    left: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+
+    def left_since(self, number: int) -> float:
+        """Cost of the calls that left after that one."""
+        return sum(cost for one, cost in self.left if one > number)
 
     def wake(self) -> None:
         self.moved.set()
@@ -110,10 +119,14 @@ class ShopLimiter:
         slot, rank = slot_of_call.get(), urgency.get()
         if slot is not None and slot.operation == operation and slot.give_back():
             rank = FIRST  # no await from here until it is taken: what was held is counted when the call leaves
+        number = None
         for line in self.lines.get(operation, ()):
             await self._turn(line, cost, rank)
+            number = next(self._tickets)
             line.bucket.take(cost, self._clock.monotonic())
+            line.left.append((number, cost))
             line.wake()
+        call_number.set(number)
 
     async def reserve(self, operation: str, cost: float) -> Slot:
         """Wait in line for a slot and hold it for the call that will use it (`slot_of_call`), or give it back."""
@@ -162,9 +175,10 @@ class ShopLimiter:
             group.cancel_scope.cancel()
 
     def feed(self, operation: str, *, available: float | None, per_second: float | None, burst: float | None) -> None:
-        now = self._clock.monotonic()
+        now, number = self._clock.monotonic(), call_number.get()
         for line in self.lines.get(operation, ()):
-            line.bucket.feed(available, now, per_second, burst)
+            since = 0.0 if number is None else line.left_since(number)
+            line.bucket.feed(None if available is None else available - since, now, per_second, burst)
             line.wake()
 
     def throttled(self, operation: str, after_seconds: float | None) -> None:
