@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-import anyio
 import structlog
 from sqlalchemy import Connection
 
@@ -197,14 +196,10 @@ class Dispatcher:
         return f"{self.shop.id}-{self.hub.clock.now_us():x}-{self.hub.rng.getrandbits(48):012x}"
 
     async def _read_and_plan(self, route: WriteRoute, agenda: Agenda, rows: int) -> Agenda:
-        """The fence: orders first where needed, then the shop's own numbers right before the write.
-
-        Both may take long where calls are rare. A stockout that comes meanwhile goes first: then nothing is planned.
-        """
+        """The fence: orders first where needed, then the shop's own numbers right before the write."""
         began_us = self.hub.clock.now_us()
         if agenda.need_orders:
-            if not await self._unless_urgent(self.intake.poll):
-                return Agenda()
+            await self.intake.poll()
             early = self.departure.scarce(route) and self.departure.in_time(route, rows, began_us)
             agenda = await self._plan(route, urgent=False, early=early)
             if agenda.intent_id is not None:
@@ -213,8 +208,6 @@ class Dispatcher:
             began_us = self.hub.clock.now_us()
         numbers: dict[int, int] = {}
         for start in range(0, len(agenda.need_stock), self.shop.capabilities.read_rows):
-            if start and await self._is_urgent():
-                return Agenda()
             asked = agenda.need_stock[start : start + self.shop.capabilities.read_rows]
             numbers |= (await self.read(asked)).numbers
         # The rows are chosen when the slot is there, so that a stockout of the meantime still gets a place.
@@ -223,36 +216,6 @@ class Dispatcher:
             until_us = began_us + READ_HOLDS_US
             await self.departure.near(route, rows)
         return await self._plan(route, urgent=False, final=True, numbers=numbers, began_us=began_us, until_us=until_us)
-
-    async def _unless_urgent(self, work: Callable[[], Awaitable[object]]) -> bool:
-        """Do what only batch rows need. Left where it stands, and False, as soon as a stockout is due."""
-        done, failed = False, None
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._leave_when_urgent, group.cancel_scope)
-            try:
-                await work()
-                done = True
-            except Exception as error:  # noqa: BLE001  # raised below, as it is and in no group
-                failed = error
-            group.cancel_scope.cancel()
-        if failed is not None:
-            raise failed
-        return done
-
-    async def _leave_when_urgent(self, work: anyio.CancelScope) -> None:
-        news = False
-        try:
-            while not news or not await self._is_urgent():
-                await self.shop.write_wake.wait()
-                self.shop.write_wake.clear()
-                news = True
-            work.cancel()
-        finally:
-            if news:
-                self.shop.write_wake.set()  # kept for the turn to come
-
-    async def _is_urgent(self) -> bool:
-        return (await self._due(self.hub.clock.now_us())).urgent
 
     async def read(self, asked: Sequence[tuple[int, str]], priority: Priority = Priority.NORMAL) -> Found:
         """Read the shop's numbers of these listings and take over what they tell.
