@@ -11,7 +11,9 @@ import anyio
 from bench.channels.limits import ALLOWED, Allowed
 from bench.channels.malls import ROUND_TRIP_SECONDS, Mall
 from bench.channels.scene import LAST_PIECES, LOOK_SECONDS, MALL, SHOWN, TARGET, UNEVEN, Scene, running
-from syncd.sdk.channel import Form, StockWrite
+from syncd.daemon.hub import Shop
+from syncd.sdk.channel import Form, StockWrite, WriteRoute
+from syncd.sdk.errors import Throttled
 from syncd.sim.loop import VirtualClock
 
 SETTLE_SECONDS = 300.0
@@ -96,7 +98,8 @@ async def plain(mall: Mall, items: int) -> Outcome:
         for number in range(items):
             expected = SHOWN if form is Form.COMPARE_AND_SET else None
             row = StockWrite(mall.key_of(LAST_PIECES + number), form, TARGET, expected)
-            await shop.running.write_stock([row], route, f"plain-{number}")
+            while (wait := await _refused_for(shop, row, route, f"plain-{number}")) > 0:
+                await clock.sleep(wait)
         await _until(scene, lambda: len(scene.world.right_us) >= items, 3600.0)
         ended_us = max(scene.world.right_us.values(), default=began_us)
         calls = Counter({route.operation: items})
@@ -106,6 +109,15 @@ async def plain(mall: Mall, items: int) -> Outcome:
 def _pause(allowed: Allowed) -> float:
     """Between two stockouts: no whole number of slots, and more than a second."""
     return UNEVEN * max(0.1, allowed.slot_seconds)
+
+
+async def _refused_for(shop: Shop, row: StockWrite, route: WriteRoute, key: str) -> float:
+    """Write one row; seconds until it may be tried again where the shop is not ready, 0 where it took it."""
+    try:
+        await shop.running.write_stock([row], route, key)
+    except Throttled as error:
+        return error.after_seconds or 1.0
+    return 0.0
 
 
 def _longest(seconds: float) -> float:

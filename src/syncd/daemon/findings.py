@@ -27,7 +27,10 @@ SETTLED_AT_ONCE = 100
 
 @dataclass(slots=True)
 class Found:
-    """What reads or settlements found: drift by direction, and what the targets did."""
+    """What reads or settlements found: drift by direction, and what the targets did.
+
+    `more`: a settlement took as many listings as it was allowed, and others may wait.
+    """
 
     drift: Counter[str] = field(default_factory=Counter)
     units: int = 0

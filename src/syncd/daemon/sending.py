@@ -39,8 +39,9 @@ from syncd.store.outbox import IntentRow
 from syncd.store.shops import raise_alarm
 
 OVERTAKEN_US = 2_000_000
+"""A write to 0 that overtook an open one is sent again so much later, at the soonest …"""
 OVERTAKEN_AGAIN_SECONDS = 60.0
-"""A write to 0 that overtook an open one is sent again so much later, at the soonest."""
+"""… and then ever more rarely, down to this."""
 
 
 def plan_call(conn: Connection, facts: Facts, on: Occasion) -> Agenda:

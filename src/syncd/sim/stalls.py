@@ -43,6 +43,9 @@ class Ground:
     seed: int
 
 
+Opens = Callable[[Ground, Market], Emulator]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stall:
     """One shop: its channel, how it names listings and orders, and how many of the buyers come to it.
@@ -52,7 +55,7 @@ class Stall:
     """
 
     channel: str
-    open: Callable[[Ground, Market], Emulator]
+    open: Opens
     key_of: KeyOf
     number_of: Callable[[str], str] = str
     buyers: float
@@ -78,12 +81,9 @@ def plain_key(number: int, sku: str, pack: int) -> str:
     return sku if pack == 1 else f"{sku}-x{pack}"
 
 
-def open_rakuten(on: Ground, market: Market) -> Emulator:
-    return RakutenEmulator(on.world, market, on.clock, round_trip_seconds=ROUND_TRIP_SECONDS)
-
-
-def open_yahoo(on: Ground, market: Market) -> Emulator:
-    return YahooShoppingEmulator(on.world, market, on.clock, round_trip_seconds=ROUND_TRIP_SECONDS)
+def as_it_is(made: Callable[..., Emulator]) -> Opens:
+    """An emulator with nothing set otherwise than its documents say."""
+    return lambda on, market: made(on.world, market, on.clock, round_trip_seconds=ROUND_TRIP_SECONDS)
 
 
 def open_amazon(on: Ground, market: Market) -> Emulator:
@@ -91,10 +91,6 @@ def open_amazon(on: Ground, market: Market) -> Emulator:
     emulator.set_lag(timedelta(seconds=VISIBLE_AFTER_SECONDS))
     emulator.set_rate("search_orders", SEARCHES_PER_SECOND)
     return emulator
-
-
-def open_shopify(on: Ground, market: Market) -> Emulator:
-    return ShopifyEmulator(on.world, market, on.clock, round_trip_seconds=ROUND_TRIP_SECONDS)
 
 
 def open_files(on: Ground, market: Market) -> Emulator:
@@ -106,7 +102,7 @@ def open_files(on: Ground, market: Market) -> Emulator:
 STALLS: Mapping[str, Stall] = {
     "rakuten-main": Stall(
         channel="rakuten",
-        open=open_rakuten,
+        open=as_it_is(RakutenEmulator),
         key_of=rakuten_key,
         buyers=0.28,
         kept="1 write/s",
@@ -114,7 +110,7 @@ STALLS: Mapping[str, Stall] = {
     ),
     "yahoo-main": Stall(
         channel="yahoo-shopping",
-        open=open_yahoo,
+        open=as_it_is(YahooShoppingEmulator),
         key_of=yahoo_key,
         buyers=0.12,
         kept="1 call/s a URL, an order a call",
@@ -131,7 +127,7 @@ STALLS: Mapping[str, Stall] = {
     ),
     "shopify-brand": Stall(
         channel="shopify",
-        open=open_shopify,
+        open=as_it_is(ShopifyEmulator),
         key_of=shopify_key,
         number_of=shopify_order_id,
         buyers=0.2,
