@@ -38,6 +38,7 @@ PATCH = WriteRoute(
     max_rows=PATCH_ROWS,  # one burst: all leave within a second of the read before them
     dead_after_seconds=900.0,
     later=True,
+    results_within_seconds=2 * 3600.0,  # judged after 30 minutes at the latest, then held back for the orders
     cost_per_call=0.0,
     cost_per_row=1.0,
 )
@@ -48,6 +49,7 @@ FEED = WriteRoute(
     max_rows=MOST_MESSAGES,
     dead_after_seconds=6 * 3600.0,  # hangs of hours are reported
     later=True,
+    results_within_seconds=3 * 86_400.0,  # hangs of days, too, and a feed that hangs may land at any time
     settle_seconds=FEED_TAKES_SECONDS,
     read_first=ReadFirst.ORDERS,  # 25,000 pages cannot be read in the second before it leaves
 )

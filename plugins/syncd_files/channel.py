@@ -87,6 +87,7 @@ class FilesChannel(Channel):
             max_rows=stock.max_rows,
             dead_after_seconds=stock.dead_after_seconds,
             later=stock.done is not Done.UPLOADED,
+            results_within_seconds=max(86_400.0, 2 * stock.give_up_after_seconds),  # a file may lie there over night
         )
         return (route,)
 

@@ -94,3 +94,66 @@ async def test_a_stockout_whose_result_comes_later_is_measured_until_that_result
         told = {sample.name: sample.value for sample in family.samples if sample.labels.get("shop") == "b"}
         assert told["syncd_stockout_seconds_count"] == 1
         assert 15 <= told["syncd_stockout_seconds_sum"] <= 25
+
+
+class Mute(MemoryShop):
+    """Applies what it takes, and tells of nothing while it is mute."""
+
+    mute = True
+
+    def settle(self) -> None:
+        super().settle()
+        for receipt in [receipt for receipt, one in self.uploads.items() if self.mute and one.result is not None]:
+            del self.uploads[receipt]
+
+
+@virtual
+async def test_a_result_that_never_comes_puts_its_call_in_doubt_after_the_dead_time_and_tells_a_person() -> None:
+    later = {"later": True, "later_seconds": 5.0, "dead_after_seconds": 40.0}
+    async with Trial.of({"a": {}, "b": later}, {"S1": 9}, shop_type=Mute) as trial:
+        await trial.run(6)
+        trial.buy("a", "S1", 2)
+        await trial.run(30)
+        assert await trial.alarms() == set()
+        await trial.run(40)
+        [(kind, subject, text)] = await trial.rows("SELECT kind, subject, text FROM alarm WHERE cleared_us IS NULL")
+        assert (kind, subject) == ("results_missing", "stock")
+        assert text.startswith("b took call ")
+        assert "(stock, 1 listings, " in text
+        assert await trial.rows("SELECT count(*) FROM intent_row WHERE live = 1") == [(0,)]
+        mall = trial.mall("b")
+        assert isinstance(mall, Mute)
+        mall.mute = False
+        trial.buy("a", "S1", 3)
+        await trial.run(60)
+        assert trial.shows("b", "S1") == 4
+        assert trial.wrong() == []
+        assert await trial.alarms() == set()
+
+
+@virtual
+async def test_a_route_may_say_that_its_results_take_longer_than_its_dead_time() -> None:
+    later = {"later": True, "later_seconds": 5.0, "dead_after_seconds": 20.0, "results_within_seconds": 3600.0}
+    async with Trial.of({"a": {}, "b": later}, {"S1": 9}, shop_type=Mute) as trial:
+        await trial.run(6)
+        trial.buy("a", "S1", 2)
+        await trial.run(300)
+        assert await trial.alarms() & {"results_missing"} == set()
+        assert await trial.rows("SELECT count(*) FROM intent_row WHERE live = 1") == [(1,)]
+
+
+@virtual
+async def test_after_a_restart_an_overdue_call_is_asked_about_once_before_it_is_given_up() -> None:
+    later = {"later": True, "later_seconds": 30.0, "dead_after_seconds": 40.0}
+    async with Trial.of({"a": {}, "b": later}, {"S1": 9}) as trial:
+        await trial.run(6)
+        trial.buy("a", "S1", 2)
+        await trial.run(10)
+        await trial.kill()
+        await trial.run(100)
+        assert await trial.rows("SELECT count(*) FROM intent_row WHERE live = 1") == [(1,)]
+        await trial.start()
+        await trial.run(30)
+        assert await trial.alarms() == set()
+        assert await trial.rows("SELECT count(*) FROM intent WHERE note != ''") == [(0,)]
+        assert trial.shows("b", "S1") == 7

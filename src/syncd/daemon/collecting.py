@@ -11,15 +11,16 @@ from sqlalchemy import Connection
 
 from syncd.daemon.agenda import Agenda
 from syncd.daemon.hub import Hub, Shop
-from syncd.daemon.sending import Settled, settle_call
-from syncd.model import Lane
+from syncd.daemon.sending import Settled, doubt_call, settle_call
+from syncd.model import Lane, from_us
 from syncd.sdk.channel import Accepted, Pending, Rejected, WriteReport
 from syncd.sdk.errors import InDoubt
 from syncd.store import listings as listing_rows
 from syncd.store import outbox
-from syncd.store.outbox import IntentRow
+from syncd.store.outbox import Intent, IntentRow
 
 log = structlog.get_logger()
+ALARM = "results_missing"
 COLLECT_SECONDS = 5.0
 FIRST_LOOK_SECONDS = 1.0
 """Between two looks at results where a call went out since: a page that is read back right after the write shows what
@@ -43,6 +44,7 @@ class Results:
         self.shop = shop
         self._again_us = 0
         self._looked_us = 0
+        self._asked: dict[int, str] = {}  # the route of each call that was asked about
 
     def expect(self, report: WriteReport) -> None:
         """A call was made: what of it comes later is looked at soon."""
@@ -55,7 +57,7 @@ class Results:
             return None
         if now_us < self._again_us <= now_us + int(COLLECT_SECONDS * 1e6):
             return self._again_us
-        waiting = await self.hub.store.tx(lambda conn: outbox.pending_rows(conn, self.shop.id))
+        waiting = await self._still_waiting(now_us)
         self._looked_us, self._again_us = now_us, now_us + int(COLLECT_SECONDS * 1e6)
         if not waiting:
             return None
@@ -63,6 +65,43 @@ class Results:
         with suppress(InDoubt):
             await self._take(waiting, await self.shop.running.collect(receipts))
         return self._again_us
+
+    async def _still_waiting(self, now_us: int) -> list[IntentRow]:
+        """Rows whose results are to come. What was asked about and is overdue is given up: it must not stay for good.
+
+        A call is asked about once at least, however old it is: the daemon may have been down.
+        """
+
+        def look(conn: Connection) -> tuple[list[IntentRow], list[Intent]]:
+            rows = outbox.pending_rows(conn, self.shop.id)
+            return rows, outbox.live_intents(conn, self.shop.id, "waiting") if rows else []
+
+        rows, calls = await self.hub.store.tx(look)
+        overdue = {one.id for one in calls if one.id in self._asked and self._is_overdue(one, now_us)}
+        for call in calls:
+            if call.id in overdue:
+                await self._give_up(call, sum(row.intent_id == call.id for row in rows))
+        self._asked = {one.id: one.route for one in calls if one.id not in overdue}
+        return [row for row in rows if row.intent_id in self._asked]
+
+    def _is_overdue(self, call: Intent, now_us: int) -> bool:
+        routes = self.shop.capabilities.routes
+        waits = [one.longest_wait_seconds for one in routes if one.name == call.route]
+        return now_us > (call.began_us + int(waits[0] * 1e6) if waits else call.dead_us)
+
+    async def _give_up(self, call: Intent, rows: int) -> None:
+        """A receipt that is never answered: its rows are in doubt and read back, and a person is told."""
+        hub, shop, now_us = self.hub, self.shop, self.hub.clock.now_us()
+        told = f"call {call.id} ({call.route}, {rows} listings, {from_us(call.began_us).isoformat(timespec='seconds')})"
+        text = f"{shop.name} took {told} and never said what became of it: in doubt, to be read back"
+
+        def doubt(conn: Connection) -> Settled:
+            hub.raise_alarm(conn, ALARM, shop, call.route, text)
+            return doubt_call(conn, hub.facts, call.id, now_us, now_us, "its result never came")
+
+        done = await hub.store.tx(doubt)
+        hub.metrics.push_items.labels(shop.name, "in_doubt").inc(done.outcomes["in_doubt"])
+        hub.wake_writers(done.refreshed)
 
     async def _take(self, waiting: Sequence[IntentRow], answers: Mapping[str, Accepted | Rejected]) -> None:
         by_intent: dict[int, list[Accepted | Rejected | Pending]] = {}
@@ -78,6 +117,7 @@ class Results:
         def settle(conn: Connection) -> Late:
             agenda = _waited_for(conn, outbox.rows_of_intent(conn, intent_id))
             began_us = outbox.began_us(conn, intent_id)
+            hub.clear_alarm(conn, ALARM, shop, self._asked[intent_id])
             return Late(agenda, began_us, settle_call(conn, hub.facts, shop.facts, intent_id, report, now_us))
 
         late = await hub.store.tx(settle)

@@ -42,7 +42,7 @@ ALARM_KINDS = (
     "orders_failing", "write_failing", "reconcile_failing", "sign_in_required", "shop_down", "orders_silent",
     "writes_silent", "stockout_late", "push_late", "doubt_old", "watermark_stands", "key_expires", "oversold",
     "late_orders", "listing_problem", "shipments_failing", "shipment_refused", "shipment_late",
-    "shop_file_misnamed", "webhooks_missing", "hints_missing", "hold_waits", NEGATIVE,
+    "shop_file_misnamed", "webhooks_missing", "hints_missing", "hold_waits", "results_missing", NEGATIVE,
 )  # fmt: skip
 
 

@@ -84,8 +84,9 @@ class WriteRoute:
 
     `operation` is the budget's name of its call. `dead_after_seconds` is the longest a call may still take
     effect after we gave it up. `key_life_seconds` > 0 promises that the very same rows under the same key
-    are applied once within that life. `later` says results come by `collect`. `settle_seconds` is what a call
-    usually needs after it was sent until its rows show: routes are compared by when they finish.
+    are applied once within that life. `later` says results come by `collect`; `results_within_seconds` is the longest
+    one may take (0: `dead_after_seconds`), after which the call is in doubt, alarmed and read back. `settle_seconds` is
+    what a call usually needs after it was sent until its rows show: routes are compared by when they finish.
     """
 
     name: str
@@ -99,6 +100,12 @@ class WriteRoute:
     cost_per_row: float = 0.0
     settle_seconds: float = 0.0
     read_first: ReadFirst = ReadFirst.STOCK
+    results_within_seconds: float = 0.0
+
+    @property
+    def longest_wait_seconds(self) -> float:
+        """How long a result by `collect` is waited for."""
+        return self.results_within_seconds or self.dead_after_seconds
 
     def cost(self, rows: int) -> float:
         """Units of the budget that one call of so many rows takes."""

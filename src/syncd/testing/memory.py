@@ -243,6 +243,7 @@ class MemoryChannel(Channel):
             dead_after_seconds=s.dead_after_seconds,
             key_life_seconds=s.key_life_seconds,
             later=s.later,
+            results_within_seconds=s.results_within_seconds or s.later_seconds + s.dead_after_seconds,
         )
         return Capabilities(
             routes=(route,),

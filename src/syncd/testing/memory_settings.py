@@ -29,6 +29,7 @@ class MemorySettings(ChannelSettings):
     later_seconds: float = Field(30.0, description="How long the mall takes for such a write.")
     key_life_seconds: float = Field(0.0, description="How long a write's key is remembered.")
     dead_after_seconds: float = Field(60.0, description="Longest a given-up write may still take effect.")
+    results_within_seconds: float = Field(0.0, description="Longest a result takes; 0: later and dead_after.")
     takes_shipments: bool = Field(True, description="Whether shipments can be reported.")
     shows_shipments: bool = Field(True, description="Whether orders show what was shipped.")
     shipment_rows: int = Field(10, description="Shipments a call takes.")
