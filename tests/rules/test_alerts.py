@@ -87,3 +87,18 @@ def test_names_are_not_given_twice_and_the_page_lists_exactly_these() -> None:
     page = (ROOT / "docs/metrics.md").read_text(encoding="utf-8").partition("## Alerts to start from")[2]
     listed = re.findall(r"(?m)^\| `(Syncd\w+)` \| [^|]+ \| (page|ticket) \|$", page)
     assert listed == [(one.name, one.kind) for one in alerts()]
+
+
+def test_every_metric_has_an_alert_or_is_named_as_one_that_needs_none() -> None:
+    page = (ROOT / "docs/metrics.md").read_text(encoding="utf-8").partition("Without an alert of their own")[2]
+    exempt = set(re.findall(r"`(syncd_\w+)`", page))
+    selected = {name for alert in alerts() for name, _ in SELECTOR.findall(alert.expr)}
+    families: dict[int, set[str]] = {}
+    for name, metric in SERIES.items():
+        families.setdefault(id(metric), set()).add(name)
+    alerted = [names for names in families.values() if names & selected]
+    silent = [names for names in families.values() if not names & selected]
+    assert not exempt & set().union(*alerted), "it has an alert, and is named as one without"
+    bare = {name for names in silent for name in names if not name.endswith(("_bucket", "_count", "_sum"))}
+    bare |= {name.removesuffix("_count") for names in silent for name in names if name.endswith("_count")}
+    assert bare == exempt

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import select, update
 
 from syncd.core.policy import parse
+from syncd.daemon.desk_policies import count_unguaranteed
 from syncd.model import from_us
 from syncd.sdk.channel import Form
 from syncd.sdk.settings import Writes
@@ -325,3 +326,34 @@ async def test_a_listing_says_what_its_exposure_waits_for(site: Any) -> None:
         await change(site, "shop-a", "mug", **values)
         told = (await site.get("/why/shop-a/mug"))["exposure"]
         assert (told["standing"], told["waits_for"]) == (standing, waits)
+
+
+async def test_while_a_sku_is_drained_into_escrow_nothing_is_guaranteed_and_the_end_is_told(site: Any) -> None:
+    await site.sells(mug=10)
+    await settled(site, "mug", exposure=10)  # a mirror shows all of it on both pages
+    await policy(site, "escrow")
+    one = await shown(site)
+    hub = site.context.hub
+    until = from_us(site.clock.now_us() + hub.facts.drain_us()).isoformat(timespec="seconds")
+    assert one["guaranteed"] is False
+    assert one["reasons"] == [
+        f"not yet: draining, by {until}; until then 10 pieces more can be sold than there are: shop-a mug, shop-b mug"
+    ]
+    assert await hub.store.read(lambda conn: count_unguaranteed(conn, hub.facts, site.clock.now_us())) == (1, 1)
+    [told] = (await site.get("/why/shop-a/mug"))["policies"]
+    assert told["reasons"] == one["reasons"]
+    await settled(site, "mug", exposure=5)
+    assert (await shown(site))["guaranteed"] is True
+    assert await hub.store.read(lambda conn: count_unguaranteed(conn, hub.facts, site.clock.now_us())) == (1, 0)
+
+
+async def test_pieces_that_are_found_missing_in_escrow_are_drained_too(site: Any) -> None:
+    await site.sells(mug=10)
+    await settled(site, "mug", exposure=5)
+    await policy(site, "escrow")
+    await site.clock.advance(3600)
+    await settled(site, "mug", exposure=5)
+    await site.post("/stock/adjust", {"items": [{"sku": "mug", "by": -3}]})
+    [reason] = (await shown(site))["reasons"]
+    assert reason.startswith("not yet: draining, which takes up to ")
+    assert "until then 3 pieces more can be sold than there are" in reason

@@ -204,7 +204,7 @@ def describe(conn: Connection, facts: Facts, ids: Sequence[int], now_us: int) ->
         view.left = left.get(one)
         view.listings = _listings(facts, one, rows, have, beside)
         if view.in_escrow:
-            view.reasons = guarantee.reasons(facts, [row for row, _ in rows], beside)
+            view.reasons = _broken_by(facts, one, rows, have, beside)
     return [found[one] for one in sorted(found)]
 
 
@@ -252,6 +252,18 @@ def _listings(
     ]  # fmt: skip
 
 
+def _broken_by(
+    facts: Facts, one: int, rows: Sequence[tuple[ListingRow, int]], have: StockView, beside: Surroundings
+) -> list[Reason]:
+    """Why a SKU in escrow cannot be guaranteed now."""
+    stance_row = have.stances.get(one, MIRRORED)
+    free = have.free(one, (facts.shops[row.shop_id] for row, _ in rows if row.shop_id in facts.shops))
+    return [
+        *guarantee.reasons(facts, [row for row, _ in rows], beside),
+        *guarantee.draining(facts, rows, free, stance_row.since_us, beside.now_us),
+    ]
+
+
 def surroundings(conn: Connection, pairs: Sequence[Pair], now_us: int) -> Surroundings:
     """What a guarantee must know beside the listings."""
     return Surroundings({row.id: row for row in shops.all_shops(conn)}, _unbooked(conn, pairs), now_us)
@@ -282,5 +294,5 @@ def count_unguaranteed(conn: Connection, facts: Facts, now_us: int) -> tuple[int
     pairs = listing_rows.listings_of_skus(conn, sorted(stock.bundles_above(conn, ids)))
     have = load_stock(conn, {*ids, *(row.sku_id for row, _ in pairs if row.sku_id is not None)})
     beside = surroundings(conn, pairs, now_us)
-    every = sellers_of(have, pairs, ids).values()
-    return len(ids), sum(bool(guarantee.reasons(facts, [row for row, _ in rows], beside)) for rows in every)
+    every = sellers_of(have, pairs, ids).items()
+    return len(ids), sum(bool(_broken_by(facts, one, rows, have, beside)) for one, rows in every)

@@ -48,6 +48,27 @@ def reasons(facts: Facts, rows: Sequence[ListingRow], beside: Surroundings) -> l
     return found
 
 
+def draining(
+    facts: Facts, rows: Sequence[tuple[ListingRow, int]], free: int, since_us: int, now_us: int
+) -> list[Reason]:
+    """Why a SKU in escrow is not guaranteed yet: its listings can still sell more than there is, and are taken down.
+
+    `rows`: what sells it, with the pieces of one unit. So it is after the SKU went into escrow (for a sale: before it
+    begins) and after free stock fell by other causes than an order.
+    """
+    known = [
+        (row, max(0, row.exposure) * pieces) for row, pieces in rows if row.exposure and row.shop_id in facts.shops
+    ]
+    over = sum(units for _, units in known) - max(0, free)
+    if over <= 0:
+        return []
+    names = ", ".join(f"{facts.shops[row.shop_id].name} {row.key}" for row, units in known if units)
+    until_us = since_us + facts.drain_us()
+    by = f"by {_at(until_us)}" if until_us > now_us else f"which takes up to {facts.drain_us() / 1e6:.0f} s"
+    text = f"not yet: draining, {by}; until then {over} pieces more can be sold than there are: {names}"
+    return [Reason("", "", text)]
+
+
 def _of_listing(facts: Facts, shop: ShopFacts, at: ShopRow, row: ListingRow, beside: Surroundings) -> Iterator[str]:
     yield from _not_written(shop, row)
     yield from _not_read(facts, shop, at, beside.now_us)
