@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 import pytest
 
 from syncd.clock import Clock
-from syncd.sdk.channel import Channel, Cursor, OrderPage, StockWrite, WriteReport, WriteRoute
-from syncd.sdk.errors import Throttled
+from syncd.sdk.channel import Accepted, Channel, Cursor, OrderPage, StockWrite, WriteReport, WriteRoute
+from syncd.sdk.errors import ChannelError, Throttled
 from syncd.testing.contract import ChannelContract
 from syncd.testing.contract_stage import Stage, assert_no_secret
-from syncd.testing.emulator import RateJudge
+from syncd.testing.emulator import FaultKind, RateJudge
 from syncd.testing.fakes import Stuck
 from syncd.testing.hostile import HostileChannel, HostileShop
 from syncd.testing.memory import MemoryChannel, MemoryShop
@@ -237,3 +237,55 @@ async def test_a_call_without_its_budget_fails_the_contract() -> None:
         await contract.test_calls_wait_for_the_budget_of_their_declared_operation(stage)
     with pytest.raises(Throttled):
         await contract.test_declared_budgets_keep_within_the_documented_rate(stage)
+
+
+class SilentChannel(MemoryChannel):
+    """Takes every failure of an order read for a quiet hour."""
+
+    async def fetch_orders(self, cursor: Cursor | None) -> OrderPage:
+        try:
+            return await super().fetch_orders(cursor)
+        except ChannelError:
+            return OrderPage(states=(), cursor={"since_us": self.context.clock.now_us()})
+
+
+class StoppingChannel(MemoryChannel):
+    """Writes up to the first row that the shop does not know, and says that all is well."""
+
+    async def write_stock(self, rows: Sequence[StockWrite], route: WriteRoute, key: str) -> WriteReport:
+        listings = self.shop.market.listings
+        known = [row.listing in listings for row in rows]
+        await super().write_stock(rows[: (*known, False).index(False)], route, key)
+        return WriteReport(tuple(Accepted(i) for i in range(len(rows))))
+
+
+async def test_an_answer_that_cannot_be_and_is_read_all_the_same_fails_the_contract() -> None:
+    contract, stage = memory_stage(SilentChannel)
+    with pytest.raises(AssertionError, match="no error"):
+        await contract.test_an_answer_too_large_or_in_the_wrong_encoding_is_never_read_as_one(stage, FaultKind.HUGE)
+
+
+async def test_a_key_that_dies_and_nobody_is_told_fails_the_contract() -> None:
+    contract, stage = memory_stage(SilentChannel)
+    with pytest.raises(AssertionError, match="nobody was told"):
+        await contract.test_a_key_that_dies_in_the_middle_of_an_order_read_loses_no_order(stage)
+
+
+async def test_orders_lost_over_a_nights_maintenance_fail_the_contract() -> None:
+    contract, stage = memory_stage(SilentChannel)
+    with pytest.raises(AssertionError):
+        await contract.test_maintenance_over_midnight_in_japan_loses_no_order(stage)
+
+
+async def test_a_write_that_took_effect_and_is_denied_for_its_answer_fails_the_contract() -> None:
+    contract, stage = memory_stage(DenyingChannel)
+    with pytest.raises(AssertionError, match="took effect"):
+        await contract.test_a_write_whose_answer_is_too_large_or_in_the_wrong_encoding_denies_nothing(
+            stage, FaultKind.HUGE
+        )
+
+
+async def test_rows_beside_an_unknown_one_that_are_not_written_fail_the_contract() -> None:
+    contract, stage = memory_stage(StoppingChannel)
+    with pytest.raises(AssertionError, match="were not written"):
+        await contract.test_one_unknown_listing_in_a_full_call_leaves_all_others_written(stage)

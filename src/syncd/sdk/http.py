@@ -172,7 +172,9 @@ def read_json(answer: httpx.Response, operation: str) -> Any:
     try:
         return jsonlib.loads(answer.content)
     except ValueError as error:
-        raise BrokenAnswer(f"{operation}: JSON cut off or malformed ({type(error).__name__})") from None
+        told = type(error).__name__
+    # Raised out here: the error above holds the whole answer, a token's too, and would hang on this one as its context.
+    raise BrokenAnswer(f"{operation}: JSON cut off or malformed ({told})")
 
 
 def retry_after(answer: httpx.Response) -> float | None:

@@ -13,8 +13,9 @@ sentence that names the capability.
 
 from __future__ import annotations
 
+from syncd.testing.contract_bad_input import BadInputContract
 from syncd.testing.contract_changes import ChangesContract
-from syncd.testing.contract_faults import FaultsContract, QuirksContract
+from syncd.testing.contract_faults import QuirksContract
 from syncd.testing.contract_judge import JudgeContract
 from syncd.testing.contract_options import OptionsContract
 from syncd.testing.contract_shipments import ShipmentsContract
@@ -27,7 +28,7 @@ class ChannelContract(
     ChangesContract,
     ShipmentsContract,
     StockContract,
-    FaultsContract,
+    BadInputContract,
     QuirksContract,
     WebhooksContract,
     SignInContract,

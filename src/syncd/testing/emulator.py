@@ -27,6 +27,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from syncd.clock import Clock
 from syncd.testing.world import Market, Sent, World
 
+HUGE_BYTES = 50_000_000
+
 
 class FaultKind(StrEnum):
     """What goes wrong with a call."""
@@ -38,6 +40,8 @@ class FaultKind(StrEnum):
     GARBAGE = "garbage"  # 200 with an HTML page, no effect
     GARBAGE_AFTER = "garbage_after"  # effect applied, answer is an HTML page
     CUT_OFF = "cut_off"  # effect applied, body ends in the middle
+    HUGE = "huge"  # effect applied, 50 MB of blanks follow the answer
+    WRONG_ENCODING = "wrong_encoding"  # effect applied, bytes in the answer that its encoding does not have
     LATE = "late"  # connection dropped at once; what it asked for is done `seconds` later
 
 
@@ -251,12 +255,25 @@ class HttpEmulator(Emulator):
             raise ConnectionLost
         if fault.kind is FaultKind.GARBAGE_AFTER:
             return _page()
-        if fault.kind is FaultKind.CUT_OFF:
-            body = bytes(answer.body)
-            return Response(
-                body[: len(body) // 2], answer.status_code, media_type=answer.media_type or "application/json"
-            )
-        return answer
+        spoil = SPOILT.get(fault.kind)
+        if spoil is None:
+            return answer
+        return Response(
+            spoil(bytes(answer.body)), answer.status_code, media_type=answer.media_type or "application/json"
+        )
+
+
+def _misspelt(body: bytes) -> bytes:
+    """Two bytes that neither UTF-8 nor Shift_JIS has, inside the first quoted text or in the middle."""
+    at = body.find(b'"') + 1 or len(body) // 2
+    return body[:at] + b"\x81\x20" + body[at:] if body else body
+
+
+SPOILT: Mapping[FaultKind, Callable[[bytes], bytes]] = {
+    FaultKind.CUT_OFF: lambda body: body[: len(body) // 2],
+    FaultKind.HUGE: lambda body: body + b" " * HUGE_BYTES,
+    FaultKind.WRONG_ENCODING: _misspelt,
+}
 
 
 def _nobody(operation: str) -> None:

@@ -142,9 +142,9 @@ class MemoryShop(MemorySides):
 
     @staticmethod
     def _after(operation: str, fault: Fault, effect: bool) -> None:
-        if fault.kind is FaultKind.LOST_AFTER:
+        if fault.kind in (FaultKind.LOST_AFTER, FaultKind.HUGE):
             raise _lost(operation, effect)
-        if fault.kind in (FaultKind.GARBAGE_AFTER, FaultKind.CUT_OFF):
+        if fault.kind in (FaultKind.GARBAGE_AFTER, FaultKind.CUT_OFF, FaultKind.WRONG_ENCODING):
             raise BrokenAnswer(f"{operation}: {fault.kind.value}")
 
     # -- the mall's answers ----------------------------------------------------------------------------------
