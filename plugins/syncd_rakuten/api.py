@@ -111,9 +111,9 @@ class RakutenApi:
             raise
         if answer.status == 204 or (answer.status == 200 and answer.body is None):
             return ()
+        if any(complaint.code == GATEWAY_REFUSED for complaint in answer.complaints):  # its status is not confirmed
+            raise CallRefused(f"{operation}: {answer.text}; is the function switched on in RMS?")
         if answer.status in (400, 404) and answer.complaints:
-            if any(complaint.code == GATEWAY_REFUSED for complaint in answer.complaints):
-                raise CallRefused(f"{operation}: {answer.text}; is the function switched on in RMS?")
             return answer.complaints
         raise BrokenAnswer(f"{operation}: {answer.text}")
 

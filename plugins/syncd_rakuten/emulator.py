@@ -49,6 +49,7 @@ class RakutenEmulator(HttpEmulator, Pushes, HasOptions):
         "bad_rows_in_400": ("nothing_applied", "valid_rows_applied"),
         "row_names": ("given", "missing"),
         "auth_status": ("401", "400", "403"),
+        "gateway_status": ("400", "403"),
         "cursor_mark": ("star", "empty"),
         "content_type": ("any_json", "strict"),
         "variant_case": ("kept", "folded"),
@@ -179,7 +180,7 @@ class RakutenEmulator(HttpEmulator, Pushes, HasOptions):
         if not alive or request.headers.get("authorization") != expected:
             return _gateway(int(self.quirk["auth_status"]), "ES01-01", "Un-Authorised")
         if any(request.url.path.startswith(prefix) for prefix in self.switched_off):
-            return _gateway(400, "ES04-01", "Bad Request")
+            return _gateway(int(self.quirk["gateway_status"]), "ES04-01", "Bad Request")
         if request.method in ("POST", "PUT"):
             kind = request.headers.get("content-type", "")
             strict = self.quirk["content_type"] == "strict"

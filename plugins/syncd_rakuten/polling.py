@@ -50,13 +50,18 @@ def windows_over(start: int, end: int) -> tuple[Window, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """A search under way: the last window is the one being read, at a page. `began` is its first request."""
+    """A search under way: the last window is the one being read, at a page. `began` is its first request.
+
+    `total`: results of the window when its last page was read. Fewer now: an order left the list, and those behind it
+    moved up onto the page that was read.
+    """
 
     windows: tuple[Window, ...]
     began: int
     rows: int
     page: int = 1
     statuses: tuple[int, ...] = ()
+    total: int = 0
 
     @property
     def window(self) -> Window:
@@ -68,14 +73,16 @@ class Scan:
         if total <= REACHABLE_RESULTS or end - start < 2:
             return None
         middle = (start + end) // 2
-        return replace(self, windows=(*self.windows[:-1], (start, middle), (middle, end)), page=1)
+        return replace(self, windows=(*self.windows[:-1], (start, middle), (middle, end)), page=1, total=0)
 
     def after(self, total: int) -> Scan | None:
-        """The scan at its next page or window; None when all is read."""
+        """The scan at its next page or window, or at the page before where the list shifted; None when all is read."""
+        if self.page > 1 and total < self.total:
+            return replace(self, page=self.page - 1, total=total)
         if self.page * self.rows < min(total, REACHABLE_RESULTS):
-            return replace(self, page=self.page + 1)
+            return replace(self, page=self.page + 1, total=total)
         rest = self.windows[:-1]
-        return replace(self, windows=rest, page=1) if rest else None
+        return replace(self, windows=rest, page=1, total=0) if rest else None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -84,6 +91,7 @@ class Scan:
             "rows": self.rows,
             "page": self.page,
             "statuses": list(self.statuses),
+            "total": self.total,
         }
 
     @classmethod
@@ -94,6 +102,7 @@ class Scan:
             rows=int(data["rows"]),
             page=int(data["page"]),
             statuses=tuple(int(status) for status in data["statuses"]),
+            total=int(data.get("total", 0)),
         )
 
 

@@ -24,7 +24,7 @@ from syncd.testing.world import Market, World
 from syncd_shopify.checking import ALL_ORDERS, SCOPES
 from syncd_shopify.emulator_hooks import Pushing
 from syncd_shopify.emulator_orders import WINDOW, BadCall, OrderBook
-from syncd_shopify.emulator_points import MOST_POINTS, STANDARD_BUCKET, STANDARD_RATE, PointBucket, requested_cost
+from syncd_shopify.emulator_points import MOST_POINTS, PointBucket, requested_cost
 from syncd_shopify.emulator_shipments import FulfillmentDesk
 from syncd_shopify.emulator_stock import Inventory
 
@@ -53,13 +53,15 @@ class ShopifyEmulator(HttpEmulator, Pushes):
         "connection_cost": ("recorded", "old_rule"),
         "expires_in": ("86399", "missing"),
         "push_headers": ("x_shopify", "shopify"),
+        "bucket": ("2000_100", "1000_50", "4000_200"),
     }
 
     def __init__(
         self, world: World, market: Market, clock: Clock, *, round_trip_seconds: float = 0.0, **quirks: str
     ) -> None:
         super().__init__(world, market, clock, round_trip_seconds=round_trip_seconds, **quirks)
-        self.points = PointBucket(STANDARD_RATE, STANDARD_BUCKET)
+        size, rate = (float(number) for number in self.quirk["bucket"].split("_"))
+        self.points = PointBucket(rate, size)
         self.rates["points"] = self.points
         self.orders = OrderBook(market, self.quirk, LOCATION)
         self.inventory = Inventory(market, self.quirk, LOCATION)

@@ -11,8 +11,6 @@ from typing import Any
 
 from syncd.testing.emulator import RateJudge
 
-STANDARD_RATE = 100.0
-STANDARD_BUCKET = 2000.0
 MOST_POINTS = 1000.0
 
 

@@ -76,6 +76,7 @@ class YahooShoppingEmulator(HttpEmulator, SignsIn):
         "orphan_status": ("0", "1"),
         "upload_seconds": ("60", "0", "900"),
         "while_uploading": ("open", "busy"),
+        "upload_type": ("not_needed", "needed"),
     }
     sign_in_quirks = ("refresh_answer",)
 
@@ -216,6 +217,8 @@ class YahooShoppingEmulator(HttpEmulator, SignsIn):
         content = _file_in(await request.body(), request.headers.get("content-type", ""))
         if content is None:
             return _xml(emulator_xml.error(400, "px-04001", "file is required"))
+        if self.quirk["upload_type"] == "needed" and "type" not in request.query_params:
+            return _xml(emulator_xml.error(400, "px-04001", "type is required"))
         return _xml(self.stock.upload(request.query_params.get("seller_id"), content))
 
     async def _items(self, request: Request) -> Response:

@@ -300,3 +300,50 @@ def test_the_sweep_for_changes_is_followed_by_the_one_for_missed_orders() -> Non
     assert feed.sweep is not None
     assert feed.sweep.statuses == OPEN
     assert feed.swept_on(feed.sweep, None).swept == 10**9
+
+
+async def test_an_order_changed_between_search_and_get_is_booked_as_it_is_when_it_is_got(mall: Any) -> None:
+    await mall.poll()
+    order = mall.buy(5)
+    mall.emulator.on_call = lambda name: mall.market.cancel(order.number, {"1": 2}) if name == "get_order" else None
+    await mall.page()
+    [line] = mall.states[order.number].lines
+    assert line.ordered == 3
+
+
+async def test_an_order_cancelled_between_search_and_get_holds_nothing(mall: Any) -> None:
+    await mall.poll()
+    order = mall.buy(5)
+    mall.emulator.on_call = lambda name: mall.market.cancel(order.number) if name == "get_order" else None
+    await mall.poll()
+    assert not any(line.counts.held for line in mall.states[order.number].lines)
+    assert order.number not in mall.open_orders
+
+
+async def test_a_page_that_shifts_while_it_is_read_loses_no_open_order(mall: Any) -> None:
+    orders = [placed_before(mall, f"1-2026-{i:010d}", timedelta(days=100, seconds=-i)) for i in range(250)]
+    newest, searches = orders[-5:], 0
+
+    def ship_between_pages(name: str) -> None:
+        nonlocal searches
+        searches += name == "search_order" and len(mall.states) >= 100
+        if searches and newest:
+            mall.market.ship(newest.pop().number)
+
+    mall.emulator.on_call = ship_between_pages
+    await mall.poll()
+    assert not newest
+    assert {one.number for one in orders if one.lines[0].held} <= set(mall.states)
+
+
+def test_a_list_that_shrinks_steps_back_a_page_and_still_comes_to_its_end() -> None:
+    scan: Scan | None = Scan(((0, 100),), began=100, rows=100)
+    pages = []
+    for total in (400, 400, 395, 395, 380, 370, 370, 370, 370):
+        assert scan is not None
+        pages.append(scan.page)
+        scan = scan.after(total)
+    assert pages == [1, 2, 3, 2, 3, 2, 1, 2, 3]
+    assert scan is not None
+    assert scan.after(370) is None
+    assert Scan.from_json(scan.to_json()) == scan

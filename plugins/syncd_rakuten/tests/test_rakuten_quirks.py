@@ -189,3 +189,15 @@ async def test_a_shop_that_takes_no_orders_is_not_asked_for_them(open_mall: Open
 def test_every_operation_of_a_route_has_a_budget() -> None:
     budgeted = {operation for budget in CAPABILITIES.budgets for operation in budget.operations}
     assert {route.operation for route in CAPABILITIES.routes} | {CAPABILITIES.read_operation} <= budgeted
+
+
+@settings_of("gateway_status")
+async def test_a_write_whose_function_is_off_is_refused_whole_and_never_in_doubt(
+    open_mall: OpenMall, setting: str
+) -> None:
+    mall = open_mall(gateway_status=setting)
+    mall.emulator.switched_off.add("/es/2.0/inventories")
+    with pytest.raises(CallRefused, match="switched on in RMS"):
+        await mall.write((mall.keys[0], Form.ABSOLUTE, 5))
+    with pytest.raises(BrokenAnswer, match="switched on in RMS"):
+        await mall.run(mall.channel.read_stock(mall.keys))

@@ -305,3 +305,10 @@ async def test_a_change_can_stand_in_a_stock_csv(open_mall: Callable[..., Any]) 
     await mall.run(mall.channel._api.upload_stock(rows))
     mall.emulator.settle()
     assert (mall.shown(0), mall.shown(1)) == (498, 503)
+
+
+async def test_an_upload_that_must_name_its_type_is_refused_and_never_in_doubt(open_mall: Callable[..., Any]) -> None:
+    mall = open_mall(settings={"stock_route": StockRoute.CSV}, upload_type="needed")
+    with pytest.raises(CallRefused, match="type is required"):
+        await mall.run(mall.channel._api.upload_stock([StockWrite(mall.keys[0], Form.ABSOLUTE, 5)]))
+    assert mall.emulator.stock.uploads == []
