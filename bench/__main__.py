@@ -13,7 +13,7 @@ from rich.console import Console
 
 from bench.report import Result, keep, show
 
-USUAL = ("backlog", "growth", "full_sync", "rate", "stockout")
+USUAL = ("backlog", "growth", "full_sync", "rate", "simulation", "stockout")
 BY_NAME = ("channels", "oversell")
 QUICK = "--quick"
 

@@ -19,6 +19,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from syncd.core.values import value
+
 WINDOWS_SECONDS = (30.0, 120.0, 86_400.0)
 _TAUS = tuple(window / 2.0 for window in WINDOWS_SECONDS)
 _SHORT, _MIDDLE, _LONG = _TAUS
@@ -26,7 +28,7 @@ _FADED = 60.0
 """After so many τ nothing of a counter is left that a float could tell from 0."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Demand:
     """What a listing sold lately, in its own units: three fading sums, as they stood at `at_us`."""
 
@@ -74,7 +76,7 @@ def seen(demand: Demand, units: int, now_us: int, sold_us: int | None = None) ->
     )
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Seller:
     """One listing as a consumer of one SKU: its demand, its pieces of the SKU a unit, its shop's blind window."""
 

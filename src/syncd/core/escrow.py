@@ -24,10 +24,9 @@ All times are microseconds of our clock; `margin_us` covers the shop's clock ske
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 
-from syncd.core.values import replace
+from syncd.core.values import replace, value
 from syncd.sdk.capabilities import Form
 
 
@@ -42,7 +41,7 @@ class Standing(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Exposure:
     """The bound of one listing, and the proof that waits for its barrier.
 
@@ -116,7 +115,7 @@ def credit_of(form: Form, quantity: int, expected: int | None, quantity_after: i
     return 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Holding:
     """One listing's part in a SKU: its bound in its own units, and the pieces of the SKU in one unit."""
 
@@ -140,17 +139,17 @@ def rights_left(free: int, holdings: Iterable[Holding]) -> int | None:
 def sent(have: Exposure, cost: int) -> Exposure:
     """A write is about to leave: book its cost before its first byte (R2)."""
     first = not have.calls and have.dead_us is None
-    return replace(_shifted(have, cost), calls=have.calls + 1, back=0 if first else have.back)
+    return _shifted(have, cost, have.calls + 1, 0 if first else have.back)
 
 
 def refused(have: Exposure, cost: int) -> Exposure:
     """The shop took nothing of a write, for certain: its cost comes back."""
-    return replace(_shifted(have, -cost), calls=max(0, have.calls - 1))
+    return _shifted(have, -cost, max(0, have.calls - 1), have.back)
 
 
 def accepted_change(have: Exposure, credit: int) -> Exposure:
     """A relative write or a compare-and-set was accepted; the credit counts now, not when it was sent (R3)."""
-    return replace(_shifted(have, -credit), calls=max(0, have.calls - 1))
+    return _shifted(have, -credit, max(0, have.calls - 1), have.back)
 
 
 def accepted_number(have: Exposure, number: int, sent_us: int, answered_us: int, *, alone: bool) -> Exposure:
@@ -235,11 +234,13 @@ def feed_is_stale(read_us: int, now_us: int, after_us: int) -> bool:
     return now_us - read_us > after_us
 
 
-def _shifted(have: Exposure, units: int) -> Exposure:
+def _shifted(have: Exposure, units: int, calls: int, back: int) -> Exposure:
     """Book units on the bound and on the proof that waits: whichever holds at the barrier has them."""
     return replace(
         have,
         bound=None if have.bound is None else have.bound + units,
+        calls=calls,
+        back=back,
         proven=None if have.proven is None else have.proven + units,
     )
 

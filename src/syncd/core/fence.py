@@ -16,14 +16,12 @@ All times are microseconds of our clock; `margin_us` covers the shop's clock ske
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from syncd.core.values import replace
+from syncd.core.values import replace, value
 
 GRAIN_US = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Shown:
     """What we hold true of one listing's number at its shop.
 
@@ -117,7 +115,7 @@ def restocked(shown: Shown, units: int, earliest_us: int, latest_us: int, margin
     )
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Finding:
     """What a read or a settlement found out: the state after it, and the drift in units (0 for none).
 

@@ -13,12 +13,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from syncd.core.values import value
 from syncd.model import Balance, Counts, LineState, OrderState, Returns, Source
 
 DAY_US = 86_400_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Booked:
     """What is booked of one order line, in units of its listing. `ignored` left before a count or opening."""
 
@@ -42,7 +43,7 @@ class Baseline:
 NEVER = Baseline()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Change:
     """One entry to be: the change of one SKU's balance, in pieces."""
 

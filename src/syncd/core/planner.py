@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from syncd.core.fence import Shown
+from syncd.core.values import value
 from syncd.model import Balance, Lane
 from syncd.sdk.channel import Form, StockWrite
 
@@ -182,7 +183,7 @@ class Need(StrEnum):
     RIGHTS = "rights"  # in escrow: other listings hold the pieces, until that is proven otherwise
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Plan:
     """A row ready to be written: the write, how it moves the number, the unread units it leaves, its ceiling."""
 
@@ -192,7 +193,7 @@ class Plan:
     fenced: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Evidence:
     """What has been read of a shop for one row.
 

@@ -19,6 +19,8 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
+from syncd.core.values import value
+
 ENTER_RESERVE = 0.3
 LEAVE_RESERVE = 0.15
 LEAVE_ESCROW = 1.5
@@ -102,7 +104,7 @@ def is_low(free: int, m: float) -> bool:
     return free <= max(LOW_STOCK, 2.0 * m)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Decision:
     """How a SKU is shown. Mirrored listings show free stock less `reserve`, by the rule chain; in escrow the
     guard holds the sum of all exposures at or under free stock less `reserve`.

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from syncd.core.escrow import Exposure, Standing
 from syncd.core.fence import Shown
+from syncd.core.values import value
 from syncd.sdk.capabilities import Form
 
 LEAST = 1
@@ -153,7 +154,7 @@ def _take(lack: int, over: Mapping[int, int], whole: Collection[int]) -> dict[in
     return taken
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Holder:
     """One listing in escrow, in pieces: what it is believed to show (own unread sales included), its bound, whether
     that is settled, whether it takes absolute numbers only, and how much of the bound a write under way or a barrier
@@ -166,7 +167,7 @@ class Holder:
     coming: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class UnderWay:
     """The newest write under way of a listing, in its units: its form, its number or signed change, what it changes."""
 
