@@ -67,6 +67,7 @@ class AmazonEmulator(HttpEmulator, HasOptions):
         super().__init__(world, market, clock, round_trip_seconds=round_trip_seconds, **quirks)
         self._visibility = market.visibility
         market.visibility = max(market.visibility, LAG)  # no search looks at what is newer
+        market.hides_changed = LAG
         if self.quirk["cancelled_stock"] == "stays_off":
             market.restocks_on_cancel = False
         self.rates = {name: RateJudge(rate, burst) for name, (rate, burst) in RATES.items()}
@@ -110,6 +111,7 @@ class AmazonEmulator(HttpEmulator, HasOptions):
         """How far behind the present order searches stay. Amazon's two minutes are more than one can watch, so the demo
         asks for less, and says so."""
         self.orders.lag, self.market.visibility = lag, max(self._visibility, lag)
+        self.market.hides_changed = lag
 
     def set_rate(self, name: str, per_second: float) -> None:
         """Give this account another plan than the usual one."""

@@ -7,12 +7,12 @@ import itertools
 import json
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from syncd.testing.emulator import RateJudge
-from syncd.testing.world import Market
+from syncd.testing.world import Market, Sent
 from syncd_amazon.emulator_listings import ListingDesk, Result, refused, stamp
 
 ADDRESS_LIFE = timedelta(minutes=5)
@@ -68,8 +68,7 @@ class Stored:
     kind: str
     dies: datetime
     content: bytes | None = None
-    uploaded: datetime | None = None
-    reads: Mapping[str, datetime | None] = field(default_factory=dict)
+    sent: Sent | None = None
 
 
 @dataclass(slots=True)
@@ -121,8 +120,7 @@ class FileDesk:
         right = stored is not None and headers.get("content-type") == stored.kind and now <= stored.dies
         if stored is None or not right or "x-amz-access-token" in headers:
             return 403
-        stored.content, stored.uploaded = content, now
-        stored.reads = {sku: self.listings.read_before(sku, now) for sku in _skus(content)}
+        stored.content, stored.sent = content, self.market.sent_now(_skus(content))
         return 200
 
     def fetch(self, name: str) -> bytes | None:
@@ -235,8 +233,8 @@ class FileDesk:
         known = listing is not None and listing.exists
         if not known and self.quirk["unknown_in_feed"] == "refused":
             return {"code": "90220", "message": f"SKU {message['sku']} does not exist."}
-        assert stored.uploaded is not None  # a feed is made of an uploaded document only
-        self.listings.take_in(message["sku"], value, op, stored.uploaded, stored.reads.get(message["sku"]), feed.ends)
+        assert stored.sent is not None  # a feed is made of an uploaded document only
+        self.listings.take_in(message["sku"], value, op, stored.sent, feed.ends)
         return None
 
     # -- reports -------------------------------------------------------------------------------------------

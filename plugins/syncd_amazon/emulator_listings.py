@@ -10,13 +10,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from syncd.sdk.channel import Form
-from syncd.testing.world import Market, TruthListing
+from syncd.testing.world import Market, Sent, TruthListing
 from syncd_amazon.options import LEAD_ATTRIBUTE, RESTOCK_ATTRIBUTE
 
 Result = tuple[int, dict[str, Any] | None]
 MOST_IDENTIFIERS = 20
 MOST_LISTED = 1000
-SEEN_LATELY = timedelta(seconds=2)
 CHANNELS = frozenset({"DEFAULT", "AMAZON_JP"})
 
 
@@ -29,8 +28,7 @@ class Landing:
     sku: str = field(compare=False)
     value: Mapping[str, Any] = field(compare=False)
     op: str = field(compare=False)
-    sent_at: datetime = field(compare=False)
-    read_at: datetime | None = field(compare=False)
+    sent: Sent = field(compare=False)
 
 
 def refused(code: str, message: str, status: int = 400) -> Result:
@@ -149,8 +147,7 @@ class ListingDesk:
                 "categories": ["INVALID_ATTRIBUTE"],
             }
             return 200, {**answer, "status": "INVALID", "issues": [issue]}
-        now = self.market.world.now()
-        self.take_in(sku, value, op, now, self.read_before(sku, now), now)
+        self.take_in(sku, value, op, self.market.sent_now([sku]), self.market.world.now())
         return 200, {**answer, "status": "ACCEPTED", "issues": []}
 
     def understood(self, patches: Any) -> tuple[Mapping[str, Any], str, str]:
@@ -172,29 +169,21 @@ class ListingDesk:
             return {}, "", "restock_date has the wrong format."
         return value, op, ""
 
-    def read_before(self, sku: str, now: datetime) -> datetime | None:
-        """The begin of the newest read that a number sent now can rest on."""
-        listing = self.market.listings.get(sku)
-        reads = [self.market.orders_read_at] + ([] if listing is None else [listing.read_at])
-        return max((one for one in reads if one is not None and now - one <= SEEN_LATELY), default=None)
-
-    def take_in(
-        self, sku: str, value: Mapping[str, Any], op: str, sent_at: datetime, read_at: datetime | None, now: datetime
-    ) -> None:
+    def take_in(self, sku: str, value: Mapping[str, Any], op: str, sent: Sent, now: datetime) -> None:
         """A value that Amazon has accepted shows at once, or after the time of the switch `shown_after`."""
         due = now + timedelta(seconds=float(self.quirk["shown_after"]))
-        landing = Landing(due, next(self._numbers), sku, value, op, sent_at, read_at)
-        if due <= now and sent_at == now:
-            self._land(landing, at_once=True)
+        landing = Landing(due, next(self._numbers), sku, value, op, sent)
+        if due <= now and sent.at == now:
+            self._land(landing)
         else:
             heapq.heappush(self._landings, landing)
 
     def settle(self) -> None:
         """Show what is due by now."""
         while self._landings and self._landings[0].due <= self.market.world.now():
-            self._land(heapq.heappop(self._landings), at_once=False)
+            self._land(heapq.heappop(self._landings))
 
-    def _land(self, landing: Landing, *, at_once: bool) -> None:
+    def _land(self, landing: Landing) -> None:
         listing = self.market.listings.get(landing.sku)
         if listing is None or not listing.exists:
             self.lost += 1
@@ -205,8 +194,7 @@ class ListingDesk:
         named = {name: landing.value[name] for name in (LEAD_ATTRIBUTE, RESTOCK_ATTRIBUTE) if name in landing.value}
         kept = self.options.get(landing.sku, {}) if landing.op == "merge" else {}
         self.options[landing.sku] = {**kept, **named}
-        sent = {} if at_once else {"sent_at": landing.sent_at, "sent_after_read": landing.read_at}
-        self.market.write(landing.sku, Form.ABSOLUTE, int(landing.value["quantity"]), **sent)  # type: ignore[arg-type]
+        self.market.write(landing.sku, Form.ABSOLUTE, int(landing.value["quantity"]), sent=landing.sent)
 
 
 def stamp(moment: datetime) -> str:

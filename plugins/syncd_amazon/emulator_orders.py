@@ -58,8 +58,9 @@ class OrderDesk:
     # -- searchOrders --------------------------------------------------------------------------------------
 
     def search(self, query: Mapping[str, str]) -> Result:
-        """Orders by change time, up to two minutes (`lag`) ago. The next page goes on behind the last order shown."""
-        now = self.market.world.now()
+        """Orders by change time, up to two minutes (`lag`) ago by Amazon's clock. The next page goes on behind the
+        last order shown."""
+        now = self.market.world.now() + self.market.skew
         asked = {name: value for name, value in query.items() if name not in OWN_PARAMETERS}
         try:
             size = int(asked.get("maxResultsPerPage", str(MOST_PAGE)))

@@ -33,6 +33,7 @@ from syncd_amazon.wire_orders import (
 )
 
 LAG = timedelta(minutes=2)
+CLOCKS_APART = timedelta(seconds=10)
 POLL_SECONDS = 200.0
 REST_SHARE = 0.95
 """A search sooner after the last than this share of what one costs (170 seconds by the published plan) is answered from
@@ -90,8 +91,7 @@ class OrderReader:
             following = {**place, "token": token, "given": write_time(now)}
             return OrderPage(states=states, cursor=following, more=True, problems=problems)
         self.looked_until = read_time(place["before"]).timestamp()
-        nearest = read_time(place.get("began") or place["before"]) - LAG  # its clock may be ahead of ours
-        seen_until = min(read_time(place["before"]), nearest) - self._overlap
+        seen_until = seen_up_to(read_time(place["before"]), place.get("began")) - self._overlap
         rest = self._at_rest(max(seen_until, read_time(place["after"])))
         self._rested = (rest, began, seen_until)
         return OrderPage(states=states, cursor=rest, seen_until=seen_until, problems=problems)
@@ -159,6 +159,15 @@ class OrderReader:
             except Unreadable as error:
                 problems.append(Problem(f"order {order.get('orderId', '?')!s:.40}", str(error)))
         return tuple(states), tuple(problems)
+
+
+def seen_up_to(before: datetime, began: str | None) -> datetime:
+    """Up to when by our clock a search that began then has looked, if it looked up to `before` by Amazon's.
+
+    Both clocks tell of the same moment; where they are further apart than clocks are, it looked less far.
+    """
+    nearest = before if began is None else read_time(began) - LAG
+    return nearest if before >= nearest - CLOCKS_APART else before
 
 
 def one_order(body: Any) -> Mapping[str, Any]:

@@ -20,7 +20,7 @@ from syncd.sdk.channel import Form, Restock
 from syncd.sdk.files import FilesAddress, RemoteFile, RemoteFiles
 from syncd.testing.emulator import Emulator
 from syncd.testing.files import DiskTree, MemoryFiles, MemoryTree, split
-from syncd.testing.world import Market, Refusal, World
+from syncd.testing.world import Market, Refusal, Sent, World
 from syncd_files.emulator_csv import (
     ERROR_COLUMNS,
     ORDER_COLUMNS,
@@ -255,8 +255,7 @@ class FilesEmulator(Emulator):
                     errors.append((line, key, fault))
                     continue
                 key = keys.get(key, key)
-                read_at = upload.orders_read_at
-                self.market.write(key, Form.ABSOLUTE, quantity, sent_at=upload.at, sent_after_read=read_at)
+                self.market.write(key, Form.ABSOLUTE, quantity, sent=Sent(upload.at, {}, upload.orders_read_at))
             except Refusal:
                 errors.append((line, key, "商品がありません"))
         return errors

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from syncd.sdk.channel import Form
-from syncd.testing.world import Market, TruthListing
+from syncd.testing.world import Market, Sent, TruthListing
 from syncd_yahoo_shopping.emulator_xml import Answer, element, error, group, result_set, stamp
 
 CODE = re.compile(r"[A-Za-z0-9-]{1,99}(:[A-Za-z0-9-]{1,99})?")
@@ -30,8 +30,7 @@ class Upload:
     """A stock CSV that is worked off in the background."""
 
     due_at: datetime
-    sent_at: datetime
-    read_before: Mapping[str, datetime | None]
+    sent: Sent
     rows: list[dict[str, str]]
 
 
@@ -215,8 +214,7 @@ class StockDesk:
         if not {"code", "quantity"} <= names <= CSV_NAMES or len(rows) > MOST_CSV_ROWS:
             return self.failed("st-02101", "file: field names or rows are wrong.")
         now, seconds = self.market.world.now(), int(self.quirk["upload_seconds"])
-        read = {key: listing.read_at for key, listing in self.market.listings.items()}
-        self.uploads.append(Upload(now + timedelta(seconds=seconds), now, read, rows))
+        self.uploads.append(Upload(now + timedelta(seconds=seconds), self.market.sent_now(), rows))
         return 200, result_set([group("Result", [element("Status", "OK")])])
 
     def settle(self) -> None:
@@ -235,8 +233,7 @@ class StockDesk:
         if not QUANTITY.fullmatch(quantity) or not CODE.fullmatch(code):
             return
         if self._listing(code) is not None and code not in self.closed and quantity[0] not in "+-":
-            read = upload.read_before.get(code)
-            self.market.write(code, Form.ABSOLUTE, int(quantity), sent_at=upload.sent_at, sent_after_read=read)
+            self.market.write(code, Form.ABSOLUTE, int(quantity), sent=upload.sent)
         else:
             self._apply(code, quantity)
 

@@ -234,6 +234,21 @@ async def test_sweep_never_claims_to_have_looked_nearer_than_two_minutes(open_ac
     assert page.seen_until <= account.clock.now() - timedelta(minutes=2 + 5)
 
 
+@pytest.mark.parametrize("ahead", [-4, 0, 4])
+async def test_clock_that_is_off_makes_no_order_read_look_old(open_account: Open, ahead: int) -> None:
+    account = open_account()
+    account.market.skew = timedelta(seconds=ahead)
+    [page] = await account.poll()
+    assert account.clock.now() - page.seen_until < timedelta(minutes=2 + 5, seconds=1)
+
+
+async def test_search_that_looked_less_far_than_two_minutes_ago_says_so(open_account: Open) -> None:
+    account = open_account()
+    account.emulator.set_lag(timedelta(minutes=4))
+    [page] = await account.poll()
+    assert page.seen_until <= account.clock.now() - timedelta(minutes=4 + 5)
+
+
 async def test_order_read_right_after_another_is_answered_from_it(open_account: Open) -> None:
     account = open_account()
     await account.poll()

@@ -18,10 +18,9 @@ from syncd.model import OrderState
 from syncd.sdk.channel import Accepted, Channel, Form, OrderFilter, Rejected, Restock, StockWrite, WriteReport
 from syncd.sdk.errors import Closed, InDoubt
 from syncd.testing.memory import MemoryChannel, MemoryShop, Upload
-from syncd.testing.world import READ_IS_FRESH, Market, Refusal, TruthOrder, World
+from syncd.testing.world import Market, Refusal, Sent, TruthOrder, World
 
 T = TypeVar("T")
-Sent = tuple[datetime, Mapping[str, datetime | None]]
 DEAD_AFTER_SECONDS = 15.0
 VISIBILITY_SECONDS = 8.0
 LATER_SECONDS = 6.0
@@ -92,7 +91,7 @@ class RoughShop(MemoryShop):
         self._admit(operation)
         own = self.options.later_seconds if self.options.later else 0.0  # what the mall itself takes comes on top
         seconds = self.nature.rng.uniform(0.1, DEAD_AFTER_SECONDS * 0.9 - own)
-        asyncio.get_running_loop().call_later(seconds, partial(self._land, answer, self._sending()))
+        asyncio.get_running_loop().call_later(seconds, partial(self._land, answer, self.market.sent_now()))
         await self.clock.sleep(min(seconds, 1.0))
         raise InDoubt(f"{operation}: connection lost")
 
@@ -115,19 +114,12 @@ class RoughShop(MemoryShop):
                 order.delivered_at = None
             raise
 
-    def _sending(self) -> Sent:
-        """Now, and which read of each listing came before it."""
-        now, whole = self.world.now(), self.market.orders_read_at
-        fresh = whole is not None and now - whole <= READ_IS_FRESH
-        reads = {key: whole if fresh else one.read_at for key, one in self.market.listings.items()}
-        return now, reads
-
     def _as_sent(self, answer: Callable[[], T]) -> Callable[[], T]:
         """A write held up on its way is judged by what was read before it was sent; nobody can call it back."""
-        sent = self._sending()
+        sent = self.market.sent_now()
 
         def landed() -> T:
-            held_up = self.world.now() - sent[0] > timedelta(seconds=self.round_trip_seconds)
+            held_up = self.world.now() - sent.at > timedelta(seconds=self.round_trip_seconds)
             return self._landed(answer, sent) if held_up else answer()
 
         return landed
@@ -151,7 +143,7 @@ class RoughShop(MemoryShop):
         super()._admit(operation)
 
     def _upload(self, index: int, row: StockWrite, receipt: str) -> Any:
-        self._sent_of[receipt] = self._sent or self._sending()
+        self._sent_of[receipt] = self._sent or self.market.sent_now()
         return super()._upload(index, row, receipt)
 
     def settle(self) -> None:
@@ -168,12 +160,8 @@ class RoughShop(MemoryShop):
         if self._sent is None:
             result = super().apply(index, row)
         else:
-            at, reads = self._sent
             try:
-                shown = self.market.write(
-                    row.listing, row.form, row.quantity, row.expected,
-                    sent_at=at, sent_after_read=reads.get(row.listing),
-                )  # fmt: skip
+                shown = self.market.write(row.listing, row.form, row.quantity, row.expected, sent=self._sent)
                 result = Accepted(index, shown)
             except Refusal as refusal:
                 result = Rejected(index, refusal.reason, str(refusal))

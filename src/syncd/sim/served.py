@@ -22,7 +22,7 @@ from syncd.sim.crowd import Crowd, Flash, Habits, fill_shelves, stock_goods
 from syncd.sim.stalls import STALLS, VISIBLE_AFTER_SECONDS, Ground
 from syncd.testing.emulator import Emulator, HttpEmulator, on_sockets
 from syncd.testing.sftp_server import LOOPBACK, LocalSftpServer
-from syncd.testing.world import Market, TruthListing, TruthOrder, World
+from syncd.testing.world import Market, Sent, TruthListing, TruthOrder, World
 from syncd.web.server import serve
 from syncd_files.emulator import FilesEmulator
 
@@ -82,7 +82,7 @@ class WatchedWorld(World):
         form: Form,
         before: int,
         expected: int | None,
-        sent: tuple[datetime, datetime | None] | None = None,
+        sent: Sent | None = None,
     ) -> None:
         super().judge_write(market, listing, form, before, expected, sent)
         stockout = self._open.get((market.name, listing.key))

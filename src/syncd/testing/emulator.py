@@ -207,7 +207,7 @@ class HttpEmulator(Emulator):
         if sent is None:
             return await handler(request)
         await request.body()  # no await may come between here and the effect
-        held_up = self.world.now() - sent[0] > timedelta(seconds=self.round_trip_seconds)
+        held_up = self.world.now() - sent.at > timedelta(seconds=self.round_trip_seconds)
         self.market.sent = sent if held_up else None
         try:
             return await handler(request)

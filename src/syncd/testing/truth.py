@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -14,6 +15,15 @@ class Refusal(Exception):
     def __init__(self, reason: Reason, message: str = "") -> None:
         super().__init__(message or reason.value)
         self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """When a write left the daemon, and which reads came before that: of each listing's number, of the orders whole."""
+
+    at: datetime
+    numbers: Mapping[str, datetime | None]
+    orders: datetime | None
 
 
 @dataclass(slots=True)

@@ -15,13 +15,12 @@ from datetime import datetime, timedelta
 from syncd.sdk.channel import Form, Reason
 from syncd.testing.blame import Blame, Blames
 from syncd.testing.truth import Refusal as Refusal
+from syncd.testing.truth import Sent as Sent
 from syncd.testing.truth import TruthLine as TruthLine
 from syncd.testing.truth import TruthListing as TruthListing
 from syncd.testing.truth import TruthOrder as TruthOrder
 
 READ_IS_FRESH = timedelta(seconds=2)
-Sent = tuple[datetime, Mapping[str, datetime | None]]
-"""When a write left the daemon, and which read of each listing came before that."""
 
 
 class Market:
@@ -30,7 +29,8 @@ class Market:
     `skew` is how far its clock is ahead of ours: it stamps orders by it. `visible_after` draws how long one order
     takes to show; without it each takes `visibility`, the bound. `oversells_for` makes it a mall that sells below
     zero by itself: a checkout begun so shortly before a listing sold out settles too, and the page goes on to show 0.
-    `sent` is set by an emulator while it applies a write that was held up on its way.
+    `sent` is set by an emulator while it applies a write that was held up on its way. `hides_changed`: its feed is so
+    far behind the present that it shows a changed order again only after that time.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class Market:
         self.skew = timedelta()
         self.visible_after: Callable[[], timedelta] | None = None
         self.oversells_for = timedelta()
+        self.hides_changed = timedelta()
         self.sent: Sent | None = None
         self.listings: dict[str, TruthListing] = {}
         self.orders: dict[str, TruthOrder] = {}
@@ -72,12 +73,10 @@ class Market:
         self.next_number += 1
         truth_lines = [TruthLine(str(i + 1), key, units) for i, (key, units) in enumerate(lines.items())]
         delay = self.visibility if self.visible_after is None else self.visible_after()
-        order = TruthOrder(number, truth_lines, now + self.skew, now + delay, now + self.skew)
-        order.late = delay > self.visibility
+        order = TruthOrder(number, truth_lines, now + self.skew, now, now + self.skew)
         for line in truth_lines:
             self._take_down(self.listings[line.listing], line.ordered, now)
-            if order.late:
-                self.world.broke(self.listings[line.listing], line.ordered, Blame.LATE)
+        self._shows_from(order, now + delay)
         self.orders[number] = order
         self.tally["orders_placed"] += 1
         self.world.note_sale(self, order)
@@ -148,8 +147,18 @@ class Market:
             listing.shown += units
             listing.updated_at = now
 
+    def _shows_from(self, order: TruthOrder, moment: datetime) -> None:
+        """The feed shows an order from then on: late, where that is beyond the bound."""
+        order.visible_at = max(order.visible_at, moment)
+        if not order.late and order.visible_at - (order.placed_at - self.skew) > self.visibility:
+            order.late = True
+            for line in order.lines:
+                self.world.broke(self.listings[line.listing], line.ordered, Blame.LATE)
+
     def _changed(self, order: TruthOrder, now: datetime) -> None:
         order.updated_at = max(now + self.skew, order.updated_at + timedelta(microseconds=1))
+        if order.delivered_at is None and self.hides_changed:
+            self._shows_from(order, now + self.hides_changed)
         self.world.note_change(self, order)
         for watcher in self.watchers:
             watcher(order.number)
@@ -170,15 +179,20 @@ class Market:
                 order.delivered_at = now
                 self.world.note_delivered(self, order)
 
+    def not_delivered(self, order: TruthOrder) -> None:
+        """What held this order was lost on its way, or with the daemon."""
+        order.delivered_at = None
+        if self.hides_changed:
+            self._shows_from(order, order.updated_at - self.skew + self.hides_changed)
+
     def read_orders_began(self, began: datetime) -> None:
         """A read that shows all orders visible at `began` is being answered."""
         self.orders_read_at = began
 
-    def sent_now(self) -> Sent:
-        """This moment, and which read of each listing came before it."""
-        now, whole = self.world.now(), self.orders_read_at
-        fresh = whole is not None and now - whole <= READ_IS_FRESH
-        return now, {key: whole if fresh else one.read_at for key, one in self.listings.items()}
+    def sent_now(self, keys: Iterable[str] | None = None) -> Sent:
+        """This moment, and which reads of these listings (of all, where none is named) came before it."""
+        known = self.listings if keys is None else [key for key in keys if key in self.listings]
+        return Sent(self.world.now(), {key: self.listings[key].read_at for key in known}, self.orders_read_at)
 
     def shows(self, key: str, began: datetime | None = None) -> TruthListing | None:
         """What a stock read returns for a listing; None where the mall does not know it."""
@@ -189,14 +203,7 @@ class Market:
         return listing
 
     def write(
-        self,
-        key: str,
-        form: Form,
-        quantity: int,
-        expected: int | None = None,
-        *,
-        sent_at: datetime | None = None,
-        sent_after_read: datetime | None = None,
+        self, key: str, form: Form, quantity: int, expected: int | None = None, *, sent: Sent | None = None
     ) -> int:
         """Apply one row and return the number shown after it. Raises Refusal; judges what it leaves.
 
@@ -219,10 +226,7 @@ class Market:
         listing.shown = after
         listing.updated_at = self.world.now()
         self.tally["rows_written"] += 1
-        if sent_at is None and self.sent is not None:
-            sent_at, sent_after_read = self.sent[0], self.sent[1].get(key)
-        sent = None if sent_at is None else (sent_at, sent_after_read)
-        self.world.judge_write(self, listing, form, before, expected, sent)
+        self.world.judge_write(self, listing, form, before, expected, sent or self.sent)
         return after
 
 
@@ -353,7 +357,7 @@ class World:
         form: Form,
         before: int,
         expected: int | None,
-        sent: tuple[datetime, datetime | None] | None = None,
+        sent: Sent | None = None,
     ) -> None:
         """Count a stale raise: a number above 0 beyond what the rule chain gives with every own order that
         was visible, and every other shop's order delivered 2 s earlier, when the read before it began; or a
@@ -364,14 +368,16 @@ class World:
         lowers = (form.is_relative or swapped) and after <= before  # goes at once, and never shows more
         if after <= 0 or not listing.counted or lowers:
             return
-        now, began_at = (self.now(), (listing.read_at, market.orders_read_at)) if sent is None else (sent[0], sent[1:])
-        reads = [t for t in began_at if t is not None and now - t <= READ_IS_FRESH]
+        sent = sent or market.sent_now([listing.key])
+        reads = [
+            t for t in (sent.numbers.get(listing.key), sent.orders) if t is not None and sent.at - t <= READ_IS_FRESH
+        ]
         if not swapped and not reads:
             self._stale(market, listing, f"{before} -> {after} without a read in the last 2 s")
             return
-        began = max(reads, default=now)
+        began = max(reads, default=sent.at)
         known = began - READ_IS_FRESH
-        orders_at = market.orders_read_at if sent is None and market.orders_read_at in reads else began
+        orders_at = sent.orders if sent.orders in reads else began
 
         def seen(other: Market, order: TruthOrder) -> bool:
             if other is market and not order.late:  # a sale of another listing shows in no stock read of this one

@@ -144,7 +144,7 @@ class Life:
         for mall in self.malls.values():
             for number, order in mall.market.orders.items():
                 if (mall.name, mall.number_of(number)) not in booked:
-                    order.delivered_at = None
+                    mall.market.not_delivered(order)
 
     def cannot_read(self, name: str) -> bool:
         """Whether a shop's orders are not being taken in now: what its last answer held may never have been whole."""

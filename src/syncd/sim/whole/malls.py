@@ -18,7 +18,9 @@ from syncd.sim.whole.trace import Trace
 from syncd.testing.emulator import Emulator
 from syncd.testing.world import Market, World
 from syncd_amazon.emulator import AmazonEmulator
+from syncd_amazon.emulator_orders import LAG
 from syncd_amazon.emulator_orders import order_id as amazon_order_id
+from syncd_amazon.orders import visibility_seconds
 from syncd_files.emulator import FilesEmulator
 from syncd_rakuten.emulator import RakutenEmulator
 from syncd_shopify.emulator import ShopifyEmulator
@@ -31,6 +33,7 @@ SKEWS = (0.0, 0.0, -1.5, 1.5)
 FILES_VISIBILITY_SECONDS = 60.0
 FILES_DEAD_SECONDS = 120.0
 AMAZON_DEAD_SECONDS = 900.0
+AMAZON_OVERLAP_MINUTES = 5
 RACE_SECONDS = 3.0
 
 
@@ -92,11 +95,11 @@ def furnish(on: Backdrop) -> dict[str, Mall]:
     return malls
 
 
-def _market(on: Backdrop, name: str, bound: float, *, usual: float, skew: bool = True) -> Market:
-    """A market whose orders show within `bound` seconds, mostly much sooner."""
+def _market(on: Backdrop, name: str, bound: float, *, usual: float, least: float = 0.0, skew: bool = True) -> Market:
+    """A market whose orders show `least` to `bound` seconds after they were placed, mostly soon."""
     market = on.world.market(name, visibility_seconds=bound, restocks_on_cancel=on.rng.random() < 0.7)
     rng = Random(on.rng.random())  # noqa: S311  # a play must repeat
-    market.visible_after = lambda: timedelta(seconds=min(bound, rng.expovariate(1 / usual)))
+    market.visible_after = lambda: timedelta(seconds=min(bound, least + rng.expovariate(1 / usual)))
     market.skew = timedelta(seconds=on.rng.choice(SKEWS) if skew else 0.0)
     return market
 
@@ -151,10 +154,10 @@ def _yahoo(on: Backdrop, name: str, kind: str) -> Mall:
 
 
 def _amazon(on: Backdrop, name: str, kind: str) -> Mall:
-    market = _market(on, name, 150.0, usual=10.0)
+    market = _market(on, name, visibility_seconds(AMAZON_OVERLAP_MINUTES), usual=10.0, least=LAG.total_seconds())
     quirks = _quirks(AmazonEmulator, on.rng)
     emulator = AmazonEmulator(on.world, market, on.clock, round_trip_seconds=ROUND_TRIP_SECONDS, **quirks)
-    part = Part(emulator, "amazon", _settings(on))
+    part = Part(emulator, "amazon", _settings(on), {"overlap_minutes": AMAZON_OVERLAP_MINUTES})
     return Mall(
         name, kind, emulator, part, tells_parts=False, tells_returns=False, dead_seconds=AMAZON_DEAD_SECONDS,
         number_of=amazon_order_id, polls=(30.0, 60.0),

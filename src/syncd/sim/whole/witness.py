@@ -8,7 +8,7 @@ from datetime import datetime
 from syncd.model import to_us
 from syncd.sdk.channel import Form
 from syncd.sim.whole.trace import Trace
-from syncd.testing.world import Market, TruthListing, TruthOrder, World
+from syncd.testing.world import Market, Sent, TruthListing, TruthOrder, World
 
 MOST_DECISIONS = 10_000
 
@@ -50,7 +50,7 @@ class Witness(World):
         form: Form,
         before: int,
         expected: int | None,
-        sent: tuple[datetime, datetime | None] | None = None,
+        sent: Sent | None = None,
     ) -> None:
         known = len(self.stale)
         super().judge_write(market, listing, form, before, expected, sent)
@@ -59,5 +59,5 @@ class Witness(World):
         if len(self.stale) > known:
             self.stale_skus.append(skus[0])
         if len(self.decisions) < MOST_DECISIONS:
-            moment = (to_us(self.now()) if sent is None else to_us(sent[0])) / 1e6
+            moment = to_us(self.now() if sent is None else sent.at) / 1e6
             self.decisions.append(f"{moment:.6f} {market.name} {listing.key} {form} {listing.shown}")
