@@ -13,12 +13,13 @@ from syncd.store import reports
 from syncd.store.reports import NEWEST, PAGE
 from syncd.web.asking import After, Asked, Limit, Who
 from syncd.web.models import Changes, HoldIn, Page, ReleaseIn, WonIn
+from syncd.web.rows import HoldRow, listed
 from syncd.web.shapes import changes, page
 
 router = APIRouter(tags=["holds"])
 
 
-@router.get("/holds")
+@router.get("/holds", responses=listed(HoldRow))
 async def holds(
     context: Asked, shop: str | None = None, open: bool = True, after: After = None, limit: Limit = PAGE
 ) -> Page:

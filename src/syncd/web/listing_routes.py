@@ -17,12 +17,14 @@ from syncd.store.reports import NEWEST, PAGE
 from syncd.web.asking import After, Asked, Limit, Who
 from syncd.web.models import Answer, Changes, CloseIn, FetchIn, ListingsIn, OptionsIn, Page, Proposals, RebookIn
 from syncd.web.policy_routes import view
+from syncd.web.rows import ListingRow as ListedRow
+from syncd.web.rows import OrderRow, ShortRow, listed
 from syncd.web.shapes import changes, iso, page, public
 
 router = APIRouter(tags=["listings"])
 
 
-@router.get("/listings")
+@router.get("/listings", responses=listed(ListedRow))
 async def listings(
     context: Asked,
     shop: str | None = None,
@@ -114,7 +116,7 @@ def _policy(one: PolicyView, row: ListingRow) -> dict[str, Any]:
     return view(one, listings=False) | {"share": share}
 
 
-@router.get("/orders")
+@router.get("/orders", responses=listed(OrderRow))
 async def orders(
     context: Asked,
     shop: str | None = None,
@@ -137,7 +139,7 @@ async def orders(
     return page(rows, limit)
 
 
-@router.get("/orders/short")
+@router.get("/orders/short", responses=listed(ShortRow))
 async def short_orders(context: Asked, limit: Limit = PAGE) -> Page:
     """Orders that cannot get all their pieces (売り越し)."""
     rows = await context.hub.store.read(lambda conn: reports.short_orders(conn, limit=limit))

@@ -13,12 +13,13 @@ from syncd.daemon.guarantee import conditions
 from syncd.store.reports import PAGE
 from syncd.web.asking import After, Asked, Limit, Who
 from syncd.web.models import Changes, Policies, PoliciesIn
+from syncd.web.rows import PolicyPage
 from syncd.web.shapes import changes, iso
 
 router = APIRouter(tags=["policies"])
 
 
-@router.get("/policies")
+@router.get("/policies", responses={200: {"model": PolicyPage, "description": "A page of rows"}})
 async def policies(
     context: Asked,
     sku: Annotated[list[str] | None, Query()] = None,

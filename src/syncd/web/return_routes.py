@@ -8,12 +8,13 @@ from syncd.daemon.desk_returns import ReturnItem, Verdict, undecided
 from syncd.store.reports import PAGE
 from syncd.web.asking import After, Asked, Limit, Who
 from syncd.web.models import Changes, Page, ReturnsIn
+from syncd.web.rows import ReturnRow, listed
 from syncd.web.shapes import changes, page
 
 router = APIRouter(tags=["returns"])
 
 
-@router.get("/returns")
+@router.get("/returns", responses=listed(ReturnRow))
 async def returns(context: Asked, shop: str | None = None, after: After = None, limit: Limit = PAGE) -> Page:
     """Returned units that wait to be inspected, oldest first."""
     facts = context.hub.facts

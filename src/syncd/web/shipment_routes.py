@@ -12,6 +12,7 @@ from syncd.store import shipments as rows
 from syncd.store.reports import NEWEST, PAGE
 from syncd.web.asking import After, Asked, Limit, Who
 from syncd.web.models import Changes, Page, ParcelIn, ShipmentsIn
+from syncd.web.rows import ShipmentRow, listed
 from syncd.web.shapes import changes, page
 
 router = APIRouter(tags=["shipments"])
@@ -25,7 +26,7 @@ class Decision(StrEnum):
     WITHDRAW = "withdraw"
 
 
-@router.get("/shipments")
+@router.get("/shipments", responses=listed(ShipmentRow))
 async def shipments(
     context: Asked,
     shop: str | None = None,

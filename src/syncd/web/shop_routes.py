@@ -16,7 +16,9 @@ from syncd.web import state
 from syncd.web.asking import After, Asked, Limit, Who
 from syncd.web.context import WebContext
 from syncd.web.models import Answer, ApproveIn, BackupIn, Changes, DryRun, Made, Page, SignInAt, SignInIn, SyncIn
+from syncd.web.rows import listed
 from syncd.web.shapes import changes, page
+from syncd.web.shop_rows import AlarmRow, AuditRow, IntentRow, OutboxRow, PluginRow, ShopRow
 
 router = APIRouter(tags=["shops"])
 
@@ -27,7 +29,7 @@ async def status(context: Asked) -> dict[str, Any]:
     return await state.status(context)
 
 
-@router.get("/shops")
+@router.get("/shops", responses=listed(ShopRow))
 async def shops(context: Asked) -> Page:
     """Every shop with how it stands."""
     return Page(items=await state.shops(context))
@@ -87,7 +89,7 @@ async def _act(context: WebContext, name: str, who: str, action: str) -> dict[st
     return after
 
 
-@router.get("/plugins")
+@router.get("/plugins", responses=listed(PluginRow))
 async def plugins(context: Asked) -> Page:
     """Every plugin found, and what was wrong with it."""
     found = context.plugins()
@@ -100,7 +102,7 @@ async def plugins(context: Asked) -> Page:
     )  # fmt: skip
 
 
-@router.get("/outbox")
+@router.get("/outbox", responses=listed(OutboxRow))
 async def outbox(context: Asked, shop: str | None = None, after: After = None, limit: Limit = PAGE) -> Page:
     """What waits to be written, in the order it will go."""
     offset = after or 0
@@ -108,7 +110,7 @@ async def outbox(context: Asked, shop: str | None = None, after: After = None, l
     return page([row | {"id": offset + number} for number, row in enumerate(rows, 1)], limit)
 
 
-@router.get("/intents")
+@router.get("/intents", responses=listed(IntentRow))
 async def intents(context: Asked, shop: str | None = None, after: After = None, limit: Limit = PAGE) -> Page:
     """Calls to shops that are not settled."""
     return page(
@@ -117,7 +119,7 @@ async def intents(context: Asked, shop: str | None = None, after: After = None, 
     )
 
 
-@router.get("/alarms")
+@router.get("/alarms", responses=listed(AlarmRow))
 async def alarms(context: Asked, open: bool = True, after: After = None, limit: Limit = PAGE) -> Page:
     """Alarms, newest first."""
     before = NEWEST if after is None else after
@@ -128,7 +130,7 @@ async def alarms(context: Asked, open: bool = True, after: After = None, limit: 
     return page([{named.get(key, key): value for key, value in row.items()} for row in rows], limit)
 
 
-@router.get("/audit")
+@router.get("/audit", responses=listed(AuditRow))
 async def audit(context: Asked, after: After = None, limit: Limit = PAGE) -> Page:
     """Who changed what, newest first."""
     before = NEWEST if after is None else after

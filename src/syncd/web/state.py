@@ -140,7 +140,7 @@ def state_of(context: WebContext, one: Known) -> str:
 def summary(context: WebContext, one: Known, drift: int) -> dict[str, Any]:
     """One shop in a line."""
     row, now_us = one.row, context.hub.clock.now_us()
-    facts = context.hub.facts.shops.get(row.id)
+    facts, counts = context.hub.facts.shops.get(row.id), dict(one.counts)
     return {
         "name": row.name,
         "channel": row.channel,
@@ -153,9 +153,10 @@ def summary(context: WebContext, one: Known, drift: int) -> dict[str, Any]:
         "last_order_read": iso(row.read_us),
         "last_write": iso(row.wrote_us),
         "oldest_push": iso(min(one.oldest_us, default=0)),
+        "oldest_doubt": iso(counts.pop("oldest_doubt_us", 0)),
         "lag_seconds": round((now_us - row.watermark_us) / 1e6, 3) if row.watermark_us else None,
         "outbox": one.waiting,
-        **one.counts,
+        **counts,
         "drift": drift,
     }
 

@@ -14,13 +14,14 @@ from syncd.store import reports
 from syncd.store.reports import NEWEST, PAGE
 from syncd.web.asking import After, Asked, Limit, Who
 from syncd.web.models import Changes, Page, RulesIn, SkusIn, StockAdjust, StockCount, StockOpen, StockSet
+from syncd.web.rows import EntryRow, RuleRow, SkuRow, StockRow, listed
 from syncd.web.shapes import changes, iso, page
 
 router = APIRouter(tags=["stock"])
 COUNTS = ("on_hand", "ordered", "allocated")
 
 
-@router.get("/skus")
+@router.get("/skus", responses=listed(SkuRow))
 async def skus(context: Asked, query: str = "", after: After = None, limit: Limit = PAGE) -> Page:
     """SKUs with their stock over all locations; bundles with their parts."""
 
@@ -51,7 +52,7 @@ async def save_skus(context: Asked, body: SkusIn, who: Who) -> Changes:
     return changes(await context.desk.save_skus(items, who), context.hub.facts, applied=True)
 
 
-@router.get("/stock")
+@router.get("/stock", responses=listed(StockRow))
 async def stock(
     context: Asked,
     sku: Annotated[list[str] | None, Query()] = None,
@@ -123,7 +124,7 @@ async def open_stock(context: Asked, body: StockOpen, who: Who) -> Changes:
     return changes(done, context.hub.facts, applied=not body.preview)
 
 
-@router.get("/rules")
+@router.get("/rules", responses=listed(RuleRow))
 async def rules(context: Asked, shop: str | None = None, sku: str | None = None) -> Page:
     """Rules that are set, the widest scope first."""
     return Page(items=await context.hub.store.read(lambda conn: list_rules(conn, context.hub.facts, shop, sku)))
@@ -136,7 +137,7 @@ async def set_rules(context: Asked, body: RulesIn, who: Who) -> Changes:
     return changes(await context.desk.set_rules(items, who), context.hub.facts, applied=True)
 
 
-@router.get("/entries")
+@router.get("/entries", responses=listed(EntryRow))
 async def entries(context: Asked, sku: str | None = None, after: After = None, limit: Limit = PAGE) -> Page:
     """The ledger (在庫変動), newest first."""
     before = NEWEST if after is None else after
