@@ -132,9 +132,9 @@ class Session:
         }
         return SignInPage(
             address=f"{self._address}{CONSENT_PATH}?{urlencode(query)}",
-            bring_back="Sign in with the Yahoo! JAPAN ID that manages the store and agree. Then bring back the whole"
-            f" address of the page you land on; it begins with {self._settings.redirect_uri} and holds code=…"
-            " (the page itself may not open). It is good for 10 minutes.",
+            bring_back="the whole address of the page you land on after you signed in with the Yahoo! JAPAN ID that"
+            f" manages the store and agreed: it begins with {self._settings.redirect_uri} and holds code=… (the page"
+            " itself may not open). It is good for 10 minutes",
         )
 
     async def sign_in(self, brought_back: str) -> None:

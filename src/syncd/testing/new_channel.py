@@ -93,6 +93,10 @@ def checked(slug: str, title: str, taken: Collection[str]) -> Names:
         )
     if slug in ShopSettings.model_fields or keyword.iskeyword(slug):
         raise CannotWrite(f"{slug!r} is a word of every shop file, so no channel can have it as its table's name")
+    if slug.startswith("test"):
+        raise CannotWrite(
+            f"{slug!r}: pytest would take its classes, which begin with Test, for tests; put a word before it"
+        )
     if slug in taken:
         raise CannotWrite(f"there is a channel {slug} already, in an installed plugin; choose another name")
     title = title or slug.replace("-", " ").title()
