@@ -40,6 +40,8 @@ def book_page(
     end; the clock of stockout latency starts there. `watermark_us`: up to when orders were known before.
     """
     horizon_us = now_us - facts.retention_us if facts.retention_us else 0
+    if not states:
+        return Booking()
     states = [*states, *ended_holds(conn, shop, states, horizon_us, now_us)]
     page = load_states(conn, shop, states, began_us, watermark_us, now_us)
     for state in states:

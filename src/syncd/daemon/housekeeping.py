@@ -36,11 +36,12 @@ WARN_DAYS = (14, 7, 3, 1)
 SILENCES = (
     "orders_silent", "writes_silent", "stockout_late", "push_late", "watermark_stands", "doubt_old", "shipment_late",
 )  # fmt: skip
+KEY_EXPIRES = "key_expires"
 KEPT_INTENTS_US = 7 * 24 * HOUR_US
 ALARM_KINDS = (
     "brake", "hand_edit", "listing_gone", "listing_not_counted", "row_refused", "unbooked_line", "unreadable",
     "orders_failing", "write_failing", "reconcile_failing", "sign_in_required", "shop_down", "orders_silent",
-    "writes_silent", "stockout_late", "push_late", "doubt_old", "watermark_stands", "key_expires", "oversold",
+    "writes_silent", "stockout_late", "push_late", "doubt_old", "watermark_stands", KEY_EXPIRES, "oversold",
     "late_orders", "listing_problem", "shipments_failing", "shipment_refused", "shipment_late",
     "shop_file_misnamed", "webhooks_missing", "hints_missing", "hold_waits", "results_missing", NEGATIVE,
 )  # fmt: skip
@@ -208,17 +209,18 @@ class Housekeeping:
         conn: Connection, row: shops.ShopRow, found: Mapping[str, str], expiry: tuple[int, str] | None, now_us: int
     ) -> None:
         """Open the alarms of what is late, close those of what no longer is."""
+        told = shops.open_of(conn, row.id, (*SILENCES, KEY_EXPIRES))
         for kind in SILENCES:
             if kind in found:
                 shops.raise_alarm(conn, kind, row.id, "", found[kind], now_us)
-            else:
+            elif (kind, "") in told:
                 shops.clear_alarm(conn, kind, row.id, "", now_us)
         for days in WARN_DAYS:
             if expiry is not None and expiry[0] == days:
-                if shops.raise_alarm(conn, "key_expires", row.id, str(days), expiry[1], now_us):
+                if shops.raise_alarm(conn, KEY_EXPIRES, row.id, str(days), expiry[1], now_us):
                     log.warning("key_expires", shop=row.name, days=days)
-            else:
-                shops.clear_alarm(conn, "key_expires", row.id, str(days), now_us)
+            elif (KEY_EXPIRES, str(days)) in told:
+                shops.clear_alarm(conn, KEY_EXPIRES, row.id, str(days), now_us)
 
     def _silences(
         self, shop: Shop, row: shops.ShopRow, waiting: Mapping[tuple[str, int], Mapping[str, Any]], now_us: int

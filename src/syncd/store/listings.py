@@ -11,6 +11,7 @@ from sqlalchemy import (
     BindParameter,
     ColumnElement,
     Connection,
+    Select,
     and_,
     bindparam,
     func,
@@ -171,6 +172,18 @@ _sellers = Prepared(
     select(listing.c.id, listing.c.sku_id).where(listing.c.sku_id.in_(_some_ids), _in_shop, listing.c.state != "gone"),
     "b_shop", each="ids",
 )  # fmt: skip
+_ours = (listing.c.state == "ours") & listing.c.sku_id.is_not(None)
+
+
+def _after(query: Select[Any], *conditions: ColumnElement[bool]) -> Prepared:
+    """The next listings of a shop under conditions, in the order of their ids."""
+    query = query.where(_in_shop, listing.c.id > bindparam("b_after"), *conditions)
+    return Prepared(query.order_by(listing.c.id).limit(bindparam("b_most")), "b_shop", "b_after", "b_most")
+
+
+_any_after = _after(select(*_columns))
+_ours_after = _after(select(*_columns), _ours)
+_pairs_after = _after(_with_wish, _ours)
 _SPLIT = len(COLUMNS)
 
 
@@ -211,21 +224,13 @@ def pairs_by_id(conn: Connection, ids: Sequence[int]) -> list[Pair]:
 
 def listings_after(conn: Connection, shop_id: int, after_id: int, most: int, *, ours: bool = True) -> list[ListingRow]:
     """The next listings of a shop in the order of their ids; for sweeps."""
-    query = select(*_columns).where(listing.c.shop_id == shop_id, listing.c.id > after_id)
-    if ours:
-        query = query.where(listing.c.state == "ours", listing.c.sku_id.is_not(None))
-    return [ListingRow(*row) for row in conn.execute(query.order_by(listing.c.id).limit(most)).all()]
+    query = _ours_after if ours else _any_after
+    return [ListingRow(*row) for row in query.all(conn, (shop_id, after_id, most))]
 
 
 def pairs_after(conn: Connection, shop_id: int, after_id: int, most: int) -> list[Pair]:
     """The next listings of a shop that are ours, with their wishes; for a full sync."""
-    query = (
-        select(*pair_columns)
-        .outerjoin(outbox, outbox.c.listing_id == listing.c.id)
-        .where(listing.c.shop_id == shop_id, listing.c.id > after_id)
-        .where(listing.c.state == "ours", listing.c.sku_id.is_not(None))
-    )
-    return [to_pair(row) for row in conn.execute(query.order_by(listing.c.id).limit(most)).all()]
+    return [to_pair(row) for row in _pairs_after.all(conn, (shop_id, after_id, most))]
 
 
 def _some(marked: str, condition: ColumnElement[bool]) -> Prepared:
@@ -239,7 +244,6 @@ _doubtful = listing.c.doubt_us.is_not(None) & (listing.c.doubt_us <= _b_us)
 _unsure = (listing.c.verify == 1) & listing.c.doubt_us.is_(None)
 _to_read_back = _some("(verify = 1 OR doubt_us IS NOT NULL)", (_doubtful | _unsure) & listing.c.seen.is_(None))
 _ready = or_(listing.c.lost_us.is_(None), listing.c.lost_us <= _b_us) & listing.c.proven.is_(None)
-_ours = (listing.c.state == "ours") & listing.c.sku_id.is_not(None)
 _to_prove = _some("(lost_us IS NOT NULL OR exposure IS NULL)", and_(_ready, _ours))
 _read = listing.c.seen.is_not(None) & (listing.c.seen_us <= _b_us)
 _wrote = (listing.c.unread > 0) & (listing.c.base_us <= _b_us)

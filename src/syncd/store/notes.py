@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert, select
 
+from syncd.store.fast import Prepared
 from syncd.store.schema import meta
+
+_read = Prepared(select(meta.c.value).where(meta.c.key == bindparam("b_key")), "b_key")
+_delete = Prepared(delete(meta).where(meta.c.key == bindparam("b_key")), "b_key")
+_insert = Prepared(insert(meta), "key", "value")
 
 
 def read(conn: Connection, key: str) -> str | None:
     """The note of a name; None where there is none."""
-    found = conn.execute(select(meta.c.value).where(meta.c.key == key)).scalar()
-    return None if found is None else str(found)
+    rows = _read.all(conn, (key,))
+    return None if not rows or rows[0][0] is None else str(rows[0][0])
 
 
 def write(conn: Connection, key: str, value: str) -> None:
     """Write a note over the one of before."""
-    conn.execute(delete(meta).where(meta.c.key == key))
-    conn.execute(insert(meta).values(key=key, value=value))
+    _delete.one(conn, (key,))
+    _insert.one(conn, (key, value))

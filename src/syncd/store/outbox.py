@@ -260,6 +260,12 @@ _row_done = Prepared(
     .values(live=0),
     "b_intent", "b_position",
 )  # fmt: skip
+_receipt = Prepared(
+    update(intent_row)
+    .where(intent_row.c.intent_id == bindparam("b_intent"), intent_row.c.position == bindparam("b_position"))
+    .values(receipt=bindparam("v_receipt")),
+    "b_intent", "b_position", "v_receipt",
+)  # fmt: skip
 _not_alone = Prepared(
     update(intent_row)
     .where(intent_row.c.intent_id == bindparam("b_intent"), intent_row.c.position == bindparam("b_position"))
@@ -342,12 +348,7 @@ def rows_done(conn: Connection, intent_id: int, positions: Sequence[int]) -> Non
 
 def rows_receipts(conn: Connection, intent_id: int, receipts: Sequence[tuple[int, str]]) -> None:
     """Results of these rows come later: (position, receipt)."""
-    for position, receipt in receipts:
-        conn.execute(
-            update(intent_row)
-            .where(intent_row.c.intent_id == intent_id, intent_row.c.position == position)
-            .values(receipt=receipt)
-        )
+    _receipt.many(conn, [(intent_id, position, receipt) for position, receipt in receipts])
 
 
 def set_intent(conn: Connection, intent_id: int, state: str, note: str = "") -> None:

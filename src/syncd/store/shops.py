@@ -37,18 +37,31 @@ class ShopRow:
 
 _columns = tuple(shop.c[name] for name in ShopRow.__dataclass_fields__)
 _by_id = Prepared(select(*_columns).where(shop.c.id == bindparam("b_id")), "b_id")
+_by_name = Prepared(select(*_columns).where(shop.c.name == bindparam("b_name")), "b_name")
 _every = Prepared(select(*_columns).order_by(shop.c.id))
+_same_alarm = update(alarm).where(
+    alarm.c.kind == bindparam("b_kind"),
+    alarm.c.subject == bindparam("b_subject"),
+    alarm.c.cleared_us.is_(None),
+    alarm.c.shop_id.is_not_distinct_from(bindparam("b_shop")),
+)
 _clear = Prepared(
-    update(alarm)
-    .where(
-        alarm.c.kind == bindparam("b_kind"),
-        alarm.c.subject == bindparam("b_subject"),
-        alarm.c.cleared_us.is_(None),
-        alarm.c.shop_id.is_not_distinct_from(bindparam("b_shop")),
-    )
-    .values(cleared_us=bindparam("v_us")),
-    "b_kind", "b_subject", "b_shop", "v_us",
+    _same_alarm.values(cleared_us=bindparam("v_us")), "b_kind", "b_subject", "b_shop", "v_us"
 )  # fmt: skip
+_raise_again = Prepared(
+    _same_alarm.values(count=alarm.c.count + 1, last_us=bindparam("v_us"), text=bindparam("v_text")),
+    "b_kind", "b_subject", "b_shop", "v_us", "v_text",
+)  # fmt: skip
+_raise = Prepared(insert(alarm), "kind", "shop_id", "subject", "text", "since_us", "last_us")
+_open_of = Prepared(
+    select(alarm.c.kind, alarm.c.subject).where(
+        alarm.c.kind.in_(bindparam("kinds", expanding=True)),
+        alarm.c.shop_id == bindparam("b_shop"),
+        alarm.c.cleared_us.is_(None),
+    ),
+    "b_shop", each="kinds",
+)  # fmt: skip
+_audit = Prepared(insert(audit), "at_us", "who", "action", "detail")
 _set: dict[tuple[str, ...], Prepared] = {}
 """Updates of a shop by the columns they set; a handful of them, many times a second."""
 
@@ -67,8 +80,8 @@ def all_shops(conn: Connection) -> list[ShopRow]:
 
 def shop_named(conn: Connection, name: str) -> ShopRow | None:
     """The shop of a name."""
-    row = conn.execute(select(*_columns).where(shop.c.name == name)).first()
-    return None if row is None else ShopRow(*row)
+    rows = _by_name.all(conn, (name,))
+    return ShopRow(*rows[0]) if rows else None
 
 
 def shop_row(conn: Connection, shop_id: int) -> ShopRow:
@@ -134,19 +147,10 @@ def save_cursor(conn: Connection, shop_id: int, cursor: Mapping[str, Any]) -> No
 
 def raise_alarm(conn: Connection, kind: str, shop_id: int | None, subject: str, text: str, now_us: int) -> bool:
     """Open an alarm or count it again; True when it is new."""
-    same = (alarm.c.kind == kind, alarm.c.subject == subject, alarm.c.cleared_us.is_(None))
-    where = (*same, alarm.c.shop_id.is_(None) if shop_id is None else alarm.c.shop_id == shop_id)
-    known = conn.execute(select(alarm.c.id).where(*where)).scalar()
-    if known is not None:
-        conn.execute(
-            update(alarm).where(alarm.c.id == known).values(count=alarm.c.count + 1, last_us=now_us, text=text[:512])
-        )
+    text = text[:512]
+    if _raise_again.one(conn, (kind, subject, shop_id, now_us, text)):
         return False
-    conn.execute(
-        insert(alarm).values(
-            kind=kind, shop_id=shop_id, subject=subject, text=text[:512], since_us=now_us, last_us=now_us
-        )
-    )
+    _raise.one(conn, (kind, shop_id, subject, text, now_us, now_us))
     return True
 
 
@@ -168,6 +172,11 @@ def open_alarms(conn: Connection, kind: str, shop_id: int) -> set[str]:
     return {row[0] for row in conn.execute(query)}
 
 
+def open_of(conn: Connection, shop_id: int, kinds: Sequence[str]) -> set[tuple[str, str]]:
+    """The open alarms of a shop that are of these kinds: (kind, what it is about)."""
+    return {(row[0], row[1]) for row in _open_of.of(conn, kinds, (shop_id,))}
+
+
 def last_audit_us(conn: Connection, action: str) -> int:
     """When something was last done; 0 for never."""
     return int(conn.execute(select(func.max(audit.c.at_us)).where(audit.c.action == action)).scalar() or 0)
@@ -176,4 +185,4 @@ def last_audit_us(conn: Connection, action: str) -> int:
 def write_audit(conn: Connection, who: str, action: str, detail: Mapping[str, Any], now_us: int) -> None:
     """Keep who changed what, before and after."""
     text = json.dumps(detail, ensure_ascii=False, default=str, separators=(",", ":"))
-    conn.execute(insert(audit).values(at_us=now_us, who=who, action=action, detail=text[:4096]))
+    _audit.one(conn, (now_us, who, action, text[:4096]))

@@ -11,7 +11,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import Insert
 
 from syncd.store.fast import Prepared
-from syncd.store.orders import chunks
 from syncd.store.schema import balance, location, part, rule, sku
 
 
@@ -65,6 +64,8 @@ _rules = Prepared(
     select(rule.c.name, rule.c.shop_id, rule.c.sku_id, rule.c.value).where(rule.c.sku_id.in_(_ids)), each="ids"
 )
 _narrow_rules = Prepared(select(rule.c.sku_id).where(rule.c.sku_id > 0).limit(1))
+_ids_of = Prepared(select(sku.c.code, sku.c.id).where(sku.c.code.in_(bindparam("codes", expanding=True))), each="codes")
+_codes_of = Prepared(select(sku.c.id, sku.c.code).where(sku.c.id.in_(_ids)), each="ids")
 _parts_up = Prepared(select(part.c.bundle_id).where(part.c.part_id.in_(_ids)), each="ids")
 
 
@@ -118,20 +119,12 @@ def bundles_above(conn: Connection, sku_ids: Iterable[int]) -> set[int]:
 
 def sku_ids(conn: Connection, codes: Sequence[str]) -> dict[str, int]:
     """Ids of known SKU codes."""
-    found: dict[str, int] = {}
-    for some in chunks(codes):
-        query = select(sku.c.code, sku.c.id).where(sku.c.code.in_(some))
-        found.update((row[0], row[1]) for row in conn.execute(query).all())
-    return found
+    return {row[0]: row[1] for row in _ids_of.of(conn, codes)}
 
 
 def sku_codes(conn: Connection, ids: Sequence[int]) -> dict[int, str]:
     """Codes of SKU ids."""
-    found: dict[int, str] = {}
-    for some in chunks(ids):
-        query = select(sku.c.id, sku.c.code).where(sku.c.id.in_(some))
-        found.update((row[0], row[1]) for row in conn.execute(query).all())
-    return found
+    return {row[0]: row[1] for row in _codes_of.of(conn, ids)}
 
 
 def add_skus(conn: Connection, rows: Sequence[tuple[str, str]], now_us: int) -> dict[str, int]:

@@ -12,11 +12,12 @@ from datetime import datetime
 from itertools import product
 
 import prometheus_client
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 
 from syncd.clock import Clock, SystemClock
 from syncd.model import Lane
+from syncd.telemetry.kinds import Counter, Gauge, Histogram
 
 CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST
 

@@ -10,7 +10,7 @@ import asyncio
 import math
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.utils import format_datetime
@@ -22,7 +22,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from syncd.clock import Clock
 from syncd.testing.world import Market, Sent, World
@@ -287,21 +287,74 @@ def _page() -> Response:
 class EmulatorTransport(httpx.AsyncBaseTransport):
     """An httpx transport straight into an emulator, no socket; a lost connection is a ReadError.
 
-    Every answer bears the mall's own time, as a web server's does; `now` gives it.
+    Every answer bears the mall's own time, as a web server's does; `now` gives it. The request is sent and the answer
+    received whole: an emulator streams neither, and httpx's own ASGI transport spends more on that than the emulator
+    on its answer.
     """
 
     def __init__(self, app: ASGIApp, now: Callable[[], datetime] | None = None) -> None:
-        self._inner = httpx.ASGITransport(app=app)
+        self._app = app
         self._now = now
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        exchange = _Exchange(await request.aread())
         try:
-            answer = await self._inner.handle_async_request(request)
+            await self._app(_scope(request), exchange.receive, exchange.send)
         except ConnectionLost:
             raise httpx.ReadError("connection lost", request=request) from None
+        answer = exchange.answer()
         if self._now is not None:
             answer.headers["date"] = format_datetime(self._now(), usegmt=True)
         return answer
+
+
+@dataclass(slots=True)
+class _Exchange:
+    """One request and its answer, as ASGI messages."""
+
+    asked: bytes
+    read: bool = False
+    start: Message | None = None
+    body: list[bytes] = field(default_factory=list)
+    ended: bool = False
+
+    async def receive(self) -> Message:
+        if self.read:
+            return {"type": "http.disconnect"}
+        self.read = True
+        return {"type": "http.request", "body": self.asked, "more_body": False}
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.start = message
+            return
+        self.body.append(message.get("body", b""))
+        self.ended = not message.get("more_body", False)
+
+    def answer(self) -> httpx.Response:
+        if self.start is None or not self.ended:
+            raise RuntimeError("the emulator did not end its answer")
+        return httpx.Response(self.start["status"], headers=self.start.get("headers", []), stream=_Body(self.body))
+
+
+class _Body(httpx.AsyncByteStream):
+    """The answer's body, read by the client as it reads one from a socket."""
+
+    def __init__(self, parts: list[bytes]) -> None:
+        self._parts = parts
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield b"".join(self._parts)
+
+
+def _scope(request: httpx.Request) -> Scope:
+    url = request.url
+    return {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": request.method,
+        "headers": [(name.lower(), value) for name, value in request.headers.raw], "scheme": url.scheme,
+        "path": url.path, "raw_path": url.raw_path.split(b"?")[0], "query_string": url.query,
+        "server": (url.host, url.port), "client": ("127.0.0.1", 123), "root_path": "",
+    }  # fmt: skip
 
 
 def on_sockets(app: ASGIApp) -> ASGIApp:
