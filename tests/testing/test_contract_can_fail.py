@@ -289,3 +289,10 @@ async def test_rows_beside_an_unknown_one_that_are_not_written_fail_the_contract
     contract, stage = memory_stage(StoppingChannel)
     with pytest.raises(AssertionError, match="were not written"):
         await contract.test_one_unknown_listing_in_a_full_call_leaves_all_others_written(stage)
+
+
+async def test_results_that_take_longer_than_declared_fail_the_contract() -> None:
+    late = {"later": True, "later_seconds": 500.0, "results_within_seconds": 60.0}
+    contract, stage = memory_stage(MemoryChannel, **late)
+    with pytest.raises(AssertionError, match="declares 60 s for its results"):
+        await contract.test_accepted_rows_of_every_form_change_what_is_shown(stage)

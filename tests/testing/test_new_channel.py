@@ -120,6 +120,11 @@ def test_a_word_of_every_shop_file_is_refused(tmp_path: Path, slug: str) -> None
         write_new_channel(slug, tmp_path)
 
 
+def test_a_name_whose_classes_pytest_would_collect_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CannotWrite, match="pytest"):
+        write_new_channel("test-mall", tmp_path)
+
+
 @pytest.mark.parametrize("title", ['a"b', "a\nb", "a`b", "x" * 31, "a|b"])
 def test_a_title_that_would_break_a_file_is_refused(tmp_path: Path, title: str) -> None:
     with pytest.raises(CannotWrite, match="no title"):

@@ -235,11 +235,15 @@ class Stage:
         results = {i: row for i, row in outcomes.items() if not isinstance(row, Pending)}
         waiting = {row.receipt: i for i, row in outcomes.items() if isinstance(row, Pending)}
         assert not waiting or route.later, f"route {route.name} gave receipts but is not declared later"
+        began = self.clock.monotonic()
         for seconds in RESULTS_WITHIN_SECONDS:
             await self.clock.advance(seconds)
             self.emulator.settle()
             if not waiting:
                 break
+            took = self.clock.monotonic() - began
+            said = f"{route.name} declares {route.longest_wait_seconds:g} s for its results"
+            assert took <= route.longest_wait_seconds, f"{said}, and gave none for {len(waiting)} rows in {took:g} s"
             told = await self.call(channel.collect(list(waiting)))
             for receipt, result in told.items():
                 assert receipt in waiting, f"collect answered for {receipt!r}, which was not asked"
