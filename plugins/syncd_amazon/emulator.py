@@ -25,12 +25,12 @@ from syncd.testing.world import Market, World
 from syncd_amazon.api import NOTIFICATION_SCOPE, RATES
 from syncd_amazon.emulator_files import FeedJudge, FileDesk
 from syncd_amazon.emulator_listings import ListingDesk, Result
-from syncd_amazon.emulator_orders import LAG, OrderDesk
+from syncd_amazon.emulator_notices import SELLER, notice
+from syncd_amazon.emulator_orders import LAG, OrderDesk, order_id
 from syncd_amazon.emulator_queue import QueueDesk, SubscriptionDesk
 from syncd_amazon.options import LEAD_ATTRIBUTE, LEAD_TIME, RESTOCK, RESTOCK_ATTRIBUTE
 from syncd_amazon.settings import JAPAN
 
-SELLER = "A2EMULATEDSELLER"
 CLIENT_ID = "amzn1.application-oa2-client.emulated"
 CLIENT_SECRET = "amzn1.oa2-cs.v1.emulated"  # noqa: S105  # opens the emulator only
 REFRESH_TOKEN = "Atzr|emulated"  # noqa: S105  # opens the emulator only
@@ -59,6 +59,7 @@ class AmazonEmulator(HttpEmulator, HasOptions):
         "order_sort": ("oldest_first", "newest_first"),
         "report_encoding": ("cp932", "utf-8", "utf-8-sig"),
         "report_headers": ("japanese", "english"),
+        "order_change_of_new": ("sent", "not_sent"),
     }
 
     def __init__(
@@ -84,6 +85,21 @@ class AmazonEmulator(HttpEmulator, HasOptions):
         self.next_refresh_token = REFRESH_TOKEN
         self.roles_lost: set[str] = set()
         self._answered = 0
+        self._noticed = 0
+
+    def send_notices(self) -> None:
+        """From now on put ORDER_CHANGE notifications into the queue, where somebody subscribed to them."""
+        self.market.watchers.append(self._notify)
+
+    def _notify(self, number: str) -> None:
+        order = self.market.orders[number]
+        is_new = order.updated_at <= order.placed_at
+        if "ORDER_CHANGE" not in self.subscriptions.by_kind or (
+            is_new and self.quirk["order_change_of_new"] == "not_sent"
+        ):
+            return
+        self._noticed += 1
+        self.queue.put(notice(order_id(number), id_=f"emulated-{self._noticed}"))
 
     def began(self) -> datetime:
         """When the caller began the call being answered."""

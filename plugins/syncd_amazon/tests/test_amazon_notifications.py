@@ -17,11 +17,12 @@ from syncd.sdk.errors import BrokenAnswer, CallRefused, SignInRequired, Throttle
 from syncd.sdk.settings import Orders
 from syncd.testing.emulator import Fault, FaultKind
 from syncd_amazon.api import NOTIFICATION_SCOPE
-from syncd_amazon.emulator import SELLER
+from syncd_amazon.emulator import AmazonEmulator
+from syncd_amazon.emulator_notices import notice
 from syncd_amazon.emulator_orders import order_id
 from syncd_amazon.emulator_queue import ADDRESS, ARN, KEY_ID, SECRET
 from syncd_amazon.notices import read_notice
-from syncd_amazon.settings import JAPAN, AmazonSettings
+from syncd_amazon.settings import AmazonSettings
 
 pytestmark = pytest.mark.anyio
 Open = Callable[..., Any]
@@ -31,39 +32,6 @@ QUEUE = {
     "queue_key_id": SecretStr(KEY_ID),
     "queue_secret": SecretStr(SECRET),
 }
-
-
-def notice(number: str, *, id_: str = "n-1", seller: str = SELLER, market: str = JAPAN, by: str = "MFN") -> str:
-    """A notification as Amazon's schema has it."""
-    now = "2026-11-25T06:00:00.000Z"
-    dates = ("EarliestDeliveryDate", "LatestDeliveryDate", "EarliestShipDate", "LatestShipDate", "CancelNotifyDate")
-    item = {
-        "OrderItemId": "1", "SellerSKU": "TEE-0", "SupplySourceId": "s", "OrderItemStatus": "Unshipped", "Quantity": 1,
-        "QuantityShipped": 0, "IsBuyerRequestedCancel": False, "ItemEarliestDeliveryDate": now,
-        "ItemLatestDeliveryDate": now,
-    }  # fmt: skip
-    summary = {
-        "MarketplaceId": market, "OrderStatus": "Unshipped", "PurchaseDate": now, "DestinationPostalCode": "100",
-        "FulfillmentType": by, "OrderType": "StandardOrder", "NumberOfItemsShipped": 0, "NumberOfItemsUnshipped": 1,
-        **dict.fromkeys(dates, now), "OrderPrograms": ["Business"], "ShippingPrograms": ["EasyShip"],
-        "EasyShipShipmentStatus": "Delivered", "ElectronicInvoiceStatus": "NotFound", "OrderItems": [item],
-    }  # fmt: skip
-    told = {
-        "NotificationLevel": "OrderLevel", "SellerId": seller, "AmazonOrderId": number,
-        "OrderChangeType": "OrderStatusChange",
-        "OrderChangeTrigger": {"TimeOfOrderChange": now, "ChangeReason": "none"}, "Summary": summary,
-    }  # fmt: skip
-    known_as = {"ApplicationId": "a", "SubscriptionId": "s", "PublishTime": now, "NotificationId": id_}
-    return json.dumps(
-        {
-            "NotificationVersion": "1.0",
-            "NotificationType": "ORDER_CHANGE",
-            "PayloadVersion": "1.0",
-            "EventTime": now,
-            "Payload": {"OrderChangeNotification": told},
-            "NotificationMetadata": known_as,
-        }
-    )
 
 
 @pytest.fixture
@@ -281,3 +249,35 @@ async def test_requests_and_answers_of_the_notifications_api_fit_its_model(open_
     assert {"getDestinations", "createDestination", "getSubscription", "createSubscription"} <= models.check_all(
         account.sent
     )
+
+
+@pytest.mark.parametrize("setting", AmazonEmulator.quirks["order_change_of_new"])
+async def test_an_order_is_found_whether_or_not_amazon_notifies_of_brand_new_ones(
+    open_account: Open, setting: str
+) -> None:
+    account = open_account(QUEUE, orders=Orders.ON, order_change_of_new=setting)
+    account.market.visible_after, account.market.hides_changed = timedelta, timedelta()
+    account.emulator.send_notices()
+    await account.run(account.channel.listen())
+    await account.poll()
+    order = account.buy(3)
+    told = await take(account)
+    assert [hint.orders for hint in told.hints] == ([True] if setting == "sent" else [])
+    await account.poll()
+    assert (order_id(order.number) in account.states) == (setting == "sent")
+    account.market.cancel(order.number, {"1": 1})
+    assert len((await take(account)).hints) == 1, "a change is told of under every setting"
+    await account.poll()
+    [line] = account.states[order_id(order.number)].lines
+    assert line.ordered - line.cancelled == 2
+
+
+async def test_without_notifications_the_sweep_finds_a_brand_new_order(open_account: Open) -> None:
+    account = open_account(QUEUE, orders=Orders.ON, order_change_of_new="not_sent")
+    account.emulator.send_notices()
+    await account.run(account.channel.listen())
+    await account.poll()
+    order = account.buy(3)
+    await account.clock.advance(400)
+    await account.poll()
+    assert order_id(order.number) in account.states
