@@ -16,14 +16,12 @@ from syncd.sdk.channel import Form, StockWrite, WriteRoute
 from syncd.sdk.errors import Throttled
 from syncd.sim.loop import VirtualClock
 
-SETTLE_SECONDS = 300.0
-"""Before anything is measured: what runs at a start is over, and the buckets are as full as they get."""
 KNOWN_FIRST = 1000
 """So many listings are pushed before: Amazon's plugin learns from a report, once, which SKUs are not ours to write."""
 LONGEST = 6.0
 """A measurement is given up after so many times what is allowed, and an hour."""
-TAIL_SECONDS = 1200.0
-"""Longest that results are waited for once every listing is right."""
+TAIL_SECONDS = 120.0
+"""Longest that results are waited for once every listing is right: Amazon's pages are read back for 15 minutes."""
 
 
 @dataclass(slots=True)
@@ -46,7 +44,7 @@ async def push(mall: Mall, rows: int) -> Outcome:
         world = scene.world
         await scene.fall_behind(0, KNOWN_FIRST)
         await _until(scene, lambda: len(world.right_us) >= KNOWN_FIRST, 3600.0)
-        await clock.sleep(SETTLE_SECONDS)
+        await scene.rest()
         done_before, began_us = len(world.right_us), clock.now_us()
         async with anyio.create_task_group() as group:
             group.start_soon(scene.sell_out, _pause(allowed))
@@ -64,7 +62,7 @@ async def read(mall: Mall, orders: int) -> Outcome:
     clock, allowed = VirtualClock(), ALLOWED[mall.slug]
     async with running(mall, orders, clock) as scene:
         world, market = scene.world, scene.world.markets[MALL]
-        await clock.sleep(SETTLE_SECONDS)
+        await scene.rest()
         visible_us = clock.now_us() + int(market.visibility.total_seconds() * 1e6)
         for number in range(orders):
             market.buy({mall.key_of(LAST_PIECES + number): 1})
@@ -88,7 +86,7 @@ async def plain(mall: Mall, items: int) -> Outcome:
     """
     clock = VirtualClock()
     async with running(mall, items, clock) as scene:
-        await clock.sleep(SETTLE_SECONDS)
+        await scene.rest()
         for number in range(items):
             scene.world.markets[MALL].listings[mall.key_of(LAST_PIECES + number)].shown = SHOWN
         shop = next(shop for shop in scene.stage.daemon.hub.shops.values() if shop.name == MALL)
@@ -128,6 +126,7 @@ async def _until(scene: Scene, holds: Callable[[], bool], seconds: float) -> Non
     """Return once it holds or the time is over."""
     ends = scene.clock.monotonic() + seconds
     while not holds() and scene.clock.monotonic() < ends:
+        scene.emulator.settle()  # what is due shows when it is due, not when somebody asks
         await scene.clock.sleep(LOOK_SECONDS)
 
 

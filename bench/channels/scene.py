@@ -27,7 +27,8 @@ MALL, SELLER = "mall", "seller"
 LAST_PIECES = 30
 SHOWN, TARGET = 10, 20
 UNEVEN = 13.7  # slots between two stockouts: at every place between two calls
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 0.1
+SETTLE_SECONDS = 300.0
 SELLER_POLL_SECONDS = 3.1  # a stockout counts from the answer that shows it, however long after the sale
 
 
@@ -90,6 +91,14 @@ class Scene:
     def stockouts(self) -> list[Stockout]:
         return list(self.world.stockouts.values())
 
+    async def rest(self) -> None:
+        """Return once what the daemon reads at a start is read, and the buckets are as full as they get."""
+        reconcile = self.stage.daemon.runners[MALL].reconcile
+        assert reconcile is not None  # its shop runs
+        await self.clock.sleep(SETTLE_SECONDS)
+        while reconcile.full:
+            await self.clock.sleep(SETTLE_SECONDS)
+
     async def waiting(self) -> int:
         """How many listings of the mall wait for a number."""
         query = "SELECT count(*) FROM outbox WHERE shop_id = (SELECT id FROM shop WHERE name = 'mall')"
@@ -143,6 +152,7 @@ def _fill(conn: Connection, mall: Mall, counts: list[int], now_us: int) -> None:
         return mall.key_of(number) if name == MALL else listing_key(number)
 
     fill(conn, {MALL: mall.slug, SELLER: "memory"}, counts, now_us, key_of)
+    conn.exec_driver_sql("UPDATE listing SET exposure = believed")  # proven on the quiet days before
     seller = shop_named(conn, SELLER)
     assert seller is not None
     conn.exec_driver_sql("DELETE FROM listing WHERE shop_id = ? AND sku_id > ?", (seller.id, LAST_PIECES))
@@ -151,7 +161,9 @@ def _fill(conn: Connection, mall: Mall, counts: list[int], now_us: int) -> None:
 def _let_wait(conn: Connection, now_us: int, numbers: range) -> None:
     mine = "shop_id = (SELECT id FROM shop WHERE name = 'mall') AND sku_id > ? AND sku_id <= ?"
     ids = (numbers.start, numbers.stop)  # those of SKUs begin at 1
-    conn.exec_driver_sql(f"UPDATE listing SET believed = {SHOWN}, told = {SHOWN} WHERE {mine}", ids)
+    # Told right before: an answer of a reading still on its way tells nothing of these.
+    shown = f"believed = {SHOWN}, exposure = {SHOWN}, told = {SHOWN}, told_us = {now_us - 1}"
+    conn.exec_driver_sql(f"UPDATE listing SET {shown} WHERE {mine}", ids)
     conn.exec_driver_sql(
         f"INSERT INTO outbox (listing_id, shop_id, lane, due_us, since_us) "
         f"SELECT id, shop_id, {int(Lane.BATCH)}, {now_us}, {now_us} FROM listing WHERE {mine}",

@@ -56,16 +56,17 @@ RATES: Mapping[str, tuple[float, float]] = {
 """Calls a second and burst of each operation, by the usage plans."""
 
 FEEDS_IN_FIVE_MINUTES = 5
-FEED_BURST = 2.0
-"""A bucket of 2 that gains 3 in 5 minutes never lets more than 5 out in any 5 minutes."""
+FEED_WINDOW_SECONDS = 305.0
+"""Feeds arrive there closer together than they leave here: five seconds are for that."""
 
 BUDGETS = (
     *(Budget(name, frozenset({name}), per_second=rate, burst=burst) for name, (rate, burst) in RATES.items()),
     Budget(
         "json_listings_feed",
         frozenset({"create_feed"}),
-        per_second=(FEEDS_IN_FIVE_MINUTES - FEED_BURST) / 300,
-        burst=FEED_BURST,
+        per_second=FEEDS_IN_FIVE_MINUTES / FEED_WINDOW_SECONDS,
+        burst=FEEDS_IN_FIVE_MINUTES,
+        window_seconds=FEED_WINDOW_SECONDS,
     ),
 )
 
@@ -109,6 +110,10 @@ class AmazonApi:
     def per_second(self, operation: str) -> float:
         """Calls a second that this account's plan allows, as far as its answers told."""
         return self._rates[operation]
+
+    def spare(self, operation: str) -> float:
+        """Calls of this operation that may leave at once now."""
+        return self._http.limiter.spare(operation)
 
     # -- listings ------------------------------------------------------------------------------------------
 

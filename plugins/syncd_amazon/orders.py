@@ -1,5 +1,7 @@
 """Changed orders by `lastUpdatedAfter`: one search every three minutes is all that Amazon's rate lasts for.
 
+Beside these the burst of 20 is there for writes that must read first; what is left of it is kept for a sweep's pages.
+
 The cursor: `after` (from where this sweep searches), `token` (the next page) and when it was `given`, `began` (when its
 first page was asked for) and `before` (up to where that looked: two minutes earlier, as a rule), and `first` (the
 first sweep of all asks for open orders).
@@ -36,8 +38,10 @@ LAG = timedelta(minutes=2)
 CLOCKS_APART = timedelta(seconds=10)
 POLL_SECONDS = 200.0
 REST_SHARE = 0.95
-"""A search sooner after the last than this share of what one costs (170 seconds by the published plan) is answered from
-that one: else fences and polls would empty the bucket."""
+"""A search sooner after the last than this share of what one costs (170 seconds by the published plan) …"""
+KEPT_SEARCHES = 10.0
+"""… is answered from that one once no more than these are left, or where a hint asked: else fences, polls and hints
+would empty the bucket."""
 BACK = timedelta(days=90)
 TOKEN_LIFE = timedelta(hours=23)
 ORDERS_PAGE = 100
@@ -63,6 +67,7 @@ class OrderReader:
         self._rested: tuple[Mapping[str, Any], float, datetime | None] | None = None
         self.sales = Sales()
         self._hinted: dict[str, None] = {}
+        self._after_hints = False
         self.looked_until = 0.0
         """Up to when the last whole read looked, in seconds since the epoch."""
 
@@ -77,9 +82,10 @@ class OrderReader:
         if self._hinted and cursor is not None:
             return await self._named(cursor)
         place = self._place(cursor)
+        hinted, self._after_hints = self._after_hints, False
         if self._rested is not None and cursor is not None and dict(cursor) == self._rested[0]:
             _, at, seen_until = self._rested
-            if self._clock.monotonic() - at < REST_SHARE / self._api.per_second("search_orders"):
+            if self._rests(at, hinted=hinted):
                 return OrderPage(states=(), cursor=cursor, seen_until=seen_until)
         began, now = self._clock.monotonic(), self._clock.now()
         orders, token, before = await self._search(place)
@@ -96,8 +102,15 @@ class OrderReader:
         self._rested = (rest, began, seen_until)
         return OrderPage(states=states, cursor=rest, seen_until=seen_until, problems=problems)
 
+    def _rests(self, at: float, *, hinted: bool) -> bool:
+        """Whether the search that was made then is good enough for now."""
+        if self._clock.monotonic() - at >= REST_SHARE / self._api.per_second("search_orders"):
+            return False
+        return hinted or self._api.spare("search_orders") < KEPT_SEARCHES + 1
+
     async def _named(self, cursor: Cursor) -> OrderPage:
         """The orders that hints named, a few a page. They prove nothing about the others: the cursor stays."""
+        self._after_hints = True
         orders: list[Mapping[str, Any]] = []
         for number in list(self._hinted)[:HINTED_PAGE]:
             self._hinted.pop(number, None)

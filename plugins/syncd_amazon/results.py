@@ -139,6 +139,7 @@ class Results:
         self._held: dict[str, tuple[float, Accepted]] = {}
         self._feeds: dict[str, FeedResult] = {}
         self._under_way: dict[str, float] = {}
+        self._parsed: dict[str, Receipt] = {}
 
     def is_under_way(self, sku: str) -> bool:
         """Whether a number of this SKU has been sent and not been seen on its page."""
@@ -158,9 +159,10 @@ class Results:
         receipts: dict[str, Receipt] = {}
         for text in texts:
             try:
-                receipts[text] = Receipt.parse(text)
+                receipts[text] = self._parsed.get(text) or Receipt.parse(text)
             except ValueError:
                 told[text] = Rejected(0, Reason.OTHER, "a receipt of another version")
+        self._parsed = receipts
         await self._ask_feeds(receipts.values())
         due = self._judge_by_feed({text: one for text, one in receipts.items() if text not in self._held}, told)
         await self._read_back(receipts, due, told)
@@ -302,9 +304,10 @@ class Results:
         told: dict[str, Accepted | Rejected],
     ) -> None:
         """Of a feed too large to be read back in time, take the rest as shown: the sweep of every listing will see."""
+        shown = self._now() - SHOWN_WITHIN_SECONDS
         for text in unread:
-            result = self._feeds.get(receipts[text].source)
-            if result is not None and result.is_told and self._now() - due[text] >= SHOWN_WITHIN_SECONDS:
+            result = self._feeds.get(receipts[text].source) if due[text] <= shown else None
+            if result is not None and result.is_told:
                 self._settle(text, receipts[text], Accepted(0), told)
 
     def _verdict(self, receipt: Receipt, shelf: Shelf | None, age_seconds: float) -> Accepted | Rejected | None:

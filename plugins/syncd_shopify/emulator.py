@@ -24,7 +24,7 @@ from syncd.testing.world import Market, World
 from syncd_shopify.checking import ALL_ORDERS, SCOPES
 from syncd_shopify.emulator_hooks import Pushing
 from syncd_shopify.emulator_orders import WINDOW, BadCall, OrderBook
-from syncd_shopify.emulator_points import MOST_POINTS, PointBucket, requested_cost
+from syncd_shopify.emulator_points import MOST_POINTS, PointBucket, actual_cost, requested_cost
 from syncd_shopify.emulator_shipments import FulfillmentDesk
 from syncd_shopify.emulator_stock import Inventory
 
@@ -150,7 +150,7 @@ class ShopifyEmulator(HttpEmulator, Pushes):
             data, leaving = await self._answer(name, variables, call["query"], version)
         except BadCall as bad:
             return _errors({"code": bad.code}, str(bad))
-        actual = 0.7 * requested if name in ("Orders", "Variants") else requested
+        actual = actual_cost(name, variables, data, requested)
         self.points.refund(requested - actual)
         report = self.points.report(requested, actual, self.clock.monotonic())
         return _Answer({"data": data, "extensions": report}, {"X-Shopify-API-Version": version}, leaving)

@@ -12,6 +12,9 @@ from typing import Any
 from syncd.testing.emulator import RateJudge
 
 MOST_POINTS = 1000.0
+LEAST_POINTS = 2.0
+FULL_PAGE_SHARE = 0.7
+"""Of what a page was reserved for, once it is full: nested lists are shorter than asked for."""
 
 
 class PointBucket(RateJudge):
@@ -66,3 +69,12 @@ def requested_cost(name: str, variables: Mapping[str, Any], rule: str) -> float:
         per_order = 1 + (2 + inner * 3) + 3 + inner * 3 + 3 + inner * 2
         return 2.0 + first * (per_order if rule == "old_rule" else 4)
     return 2.0 + inner * 3
+
+
+def actual_cost(name: str, variables: Mapping[str, Any], data: Mapping[str, Any], requested: float) -> float:
+    """Points that an answer costs in the end: what it was reserved for but did not return is given back."""
+    pages = {"Orders": "orders", "Variants": "productVariants"}
+    if name not in pages:
+        return requested
+    found = len(data[pages[name]]["nodes"])
+    return max(LEAST_POINTS, FULL_PAGE_SHARE * requested * found / max(1, int(variables.get("first") or 0)))

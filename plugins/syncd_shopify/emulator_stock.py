@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
@@ -59,8 +60,9 @@ class Inventory:
         self._check_input(given, version)
         refused = self._refused_input(given)
         rows = given["quantities"]
+        named = Counter(row["inventoryItemId"] for row in rows)
         for index, row in enumerate(rows):
-            refused += self._refused_row(index, row, rows, version, given["name"])
+            refused += self._refused_row(index, row, named, version, given["name"])
         bad = {error["row"] for error in refused}
         if refused and (None in bad or self._quirk["bad_line"] == "fails_all"):
             return {"inventoryAdjustmentGroup": None, "userErrors": _told(refused, self._quirk["error_field"])}
@@ -98,7 +100,7 @@ class Inventory:
         return refused
 
     def _refused_row(
-        self, index: int, row: Mapping[str, Any], rows: list[Any], version: str, name: str
+        self, index: int, row: Mapping[str, Any], named: Mapping[str, int], version: str, name: str
     ) -> UserErrorList:
         key = str(row["inventoryItemId"]).removeprefix(INVENTORY_ITEM)
         listing = self._market.listings.get(key)
@@ -107,7 +109,7 @@ class Inventory:
             return [_error(index, "locationId", "INVALID_LOCATION")]
         if listing is None or not listing.exists or row["inventoryItemId"] != item_gid(key):
             return [_error(index, "inventoryItemId", "INVALID_INVENTORY_ITEM")]
-        if sum(other["inventoryItemId"] == row["inventoryItemId"] for other in rows) > 1:
+        if named[row["inventoryItemId"]] > 1:
             return [_error(index, "inventoryItemId", "NO_DUPLICATE_INVENTORY_ITEM_ID_GROUP_ID_PAIR")]
         if key in self.bundles:
             return [_error(index, "inventoryItemId", "NON_MUTABLE_INVENTORY_ITEM")]

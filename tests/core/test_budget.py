@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syncd.core.budget import Bucket
+from syncd.core.budget import Bucket, Window
 
 rates = st.floats(0.1, 50)
 costs = st.lists(st.tuples(st.floats(0.1, 12), st.floats(0, 5)), min_size=1, max_size=40)
@@ -138,3 +138,36 @@ def test_a_rate_alone_leaves_what_is_left_as_counted() -> None:
     bucket.take(8.0, 0.0)
     bucket.feed(None, 1.0, 2.0, None)
     assert (bucket.level, bucket.rate, bucket.burst) == (3.0, 2.0, 10.0)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(1, 6), st.floats(1, 300), st.lists(st.floats(0, 100), min_size=1, max_size=40))
+def test_sliding_window_never_holds_more_calls_than_it_may_and_no_call_waits_longer_than_it_must(
+    most: int, seconds: float, pauses: list[float]
+) -> None:
+    bucket = Window(most / seconds, most, seconds=seconds)
+    left: list[float] = []
+    now = 0.0
+    for pause in pauses:
+        asked = now + pause
+        now = bucket.ready_at(1, asked)
+        bucket.take(1, now)
+        soonest = left[-most] + seconds if len(left) >= most else 0.0
+        assert now == pytest.approx(max(asked, soonest))
+        left.append(now)
+
+
+def test_slot_held_in_a_window_is_nobody_elses() -> None:
+    bucket = Window(2 / 300, 2, seconds=300)
+    bucket.take(1, 0.0)
+    bucket.hold(1)
+    assert bucket.ready_at(1, 1.0) == 300.0
+    bucket.release(1)
+    assert bucket.ready_at(1, 1.0) == 1.0
+
+
+def test_window_that_may_not_be_taken_as_empty_begins_as_if_it_had_just_been_used() -> None:
+    bucket = Window(5 / 300, 5, margin=0.5, level=0.0, at=10.0, seconds=300)
+    assert bucket.left(10.0) == 0
+    assert bucket.ready_at(1, 10.0) == 610.0, "half of the rate is a window twice as long"
+    assert bucket.rate == pytest.approx(5 / 600)

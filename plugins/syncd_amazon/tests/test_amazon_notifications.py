@@ -69,6 +69,18 @@ async def test_a_notification_brings_its_order_in_minutes_before_the_sweep(open_
     assert paths == [f"/orders/2026-01-01/orders/{number}"], "one order is read, the sweep's budget is left alone"
 
 
+async def test_hints_leave_the_burst_of_the_search_to_fences_and_sweeps(open_queue: Open) -> None:
+    account = await open_queue()
+    searches = account.emulator.calls["search_orders"]
+    for number in range(20):
+        await account.clock.advance(5)
+        account.emulator.queue.put(notice(order_id(account.buy(1).number), id_=f"n-{number}"))
+        await take(account)
+        await account.poll()
+    assert len(account.states) == 20
+    assert account.emulator.calls["search_orders"] == searches
+
+
 async def test_a_message_leaves_the_queue_only_once_its_hint_was_taken(open_queue: Open) -> None:
     account = await open_queue()
     account.emulator.queue.put(notice("250-1234567-1234567"))

@@ -202,64 +202,6 @@ async def test_stock_write_keeps_lead_time_and_restock_date(open_account: Open, 
     assert account.emulator.listings.options[A] == kept
 
 
-# --- quirk 4: the bucket of searchOrders ------------------------------------------------------------------------
-
-
-async def test_fences_that_ask_for_orders_all_the_time_do_not_empty_the_bucket(open_account: Open) -> None:
-    account = open_account()
-    await account.poll()
-    for _ in range(120):  # an hour of fences, every 30 seconds
-        before = account.clock.monotonic()
-        await account.poll_after(30)
-        assert account.clock.monotonic() - before < 35, "a call waited for the budget"
-    assert account.emulator.calls["search_orders"] <= 3600 / 170 + 2
-    assert account.emulator.violations == 0
-
-
-async def test_account_with_a_larger_plan_is_asked_for_orders_as_often_as_that_allows(open_account: Open) -> None:
-    account = open_account()
-    account.emulator.set_rate("search_orders", 0.5)
-    await account.poll()
-    calls = account.emulator.calls["search_orders"]
-    for _ in range(10):
-        await account.poll_after(2)
-    assert account.emulator.calls["search_orders"] == calls + 10
-    assert account.emulator.violations == 0
-
-
-async def test_sweep_never_claims_to_have_looked_nearer_than_two_minutes(open_account: Open) -> None:
-    account = open_account()
-    account.emulator.set_lag(timedelta(seconds=1))
-    [page] = await account.poll()
-    assert page.seen_until <= account.clock.now() - timedelta(minutes=2 + 5)
-
-
-@pytest.mark.parametrize("ahead", [-4, 0, 4])
-async def test_clock_that_is_off_makes_no_order_read_look_old(open_account: Open, ahead: int) -> None:
-    account = open_account()
-    account.market.skew = timedelta(seconds=ahead)
-    [page] = await account.poll()
-    assert account.clock.now() - page.seen_until < timedelta(minutes=2 + 5, seconds=1)
-
-
-async def test_search_that_looked_less_far_than_two_minutes_ago_says_so(open_account: Open) -> None:
-    account = open_account()
-    account.emulator.set_lag(timedelta(minutes=4))
-    [page] = await account.poll()
-    assert page.seen_until <= account.clock.now() - timedelta(minutes=4 + 5)
-
-
-async def test_order_read_right_after_another_is_answered_from_it(open_account: Open) -> None:
-    account = open_account()
-    await account.poll()
-    [first] = await account.poll_after()
-    account.buy()
-    [again] = await account.poll_after(100)
-    assert (again.states, again.cursor, again.seen_until) == ((), first.cursor, first.seen_until)
-    await account.poll_after(150)
-    assert len(account.states) == 1
-
-
 # --- quirk 5, 7: documents are fetched once, by an address asked for anew -----------------------------------------
 
 

@@ -6,7 +6,8 @@ Classic token bucket; the level may be corrected by what the shop's answer says 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
@@ -75,3 +76,46 @@ class Bucket:
         """The shop refused for speed."""
         self.blocked_until = max(self.blocked_until, now + seconds)
         self.level = min(self.level, 0.0)
+
+
+@dataclass(slots=True)
+class Window(Bucket):
+    """A rate that the shop counts over a sliding window: at most `burst` units in any `seconds`.
+
+    What an answer says is left is not believed: it does not say when the calls it counts were made.
+    """
+
+    seconds: float = 1.0
+    calls: deque[tuple[float, float]] = field(default_factory=deque)
+
+    def __post_init__(self) -> None:
+        if 0 <= self.level < self.burst:
+            self.calls.append((self.at, self.burst - self.level))
+        self.level = self.burst
+
+    @property
+    def rate(self) -> float:
+        return self.burst / self._length
+
+    @property
+    def _length(self) -> float:
+        return self.seconds / self.margin
+
+    def _refill(self, now: float) -> None:
+        self.at = max(self.at, now)
+        while self.calls and self.calls[0][0] + self._length <= now:
+            self.calls.popleft()
+        self.level = self.burst - sum(cost for _, cost in self.calls)
+
+    def ready_at(self, cost: float, now: float) -> float:
+        self._refill(now)
+        missing, free = min(cost, self.burst) + self.held - self.level, now
+        for at, units in self.calls:
+            if missing <= 1e-9:
+                break
+            missing, free = missing - units, at + self._length
+        return max(free, self.blocked_until)
+
+    def take(self, cost: float, now: float) -> None:
+        self.calls.append((now, cost))
+        self._refill(now)

@@ -104,18 +104,19 @@ class Results:
         hub.wake_writers(done.refreshed)
 
     async def _take(self, waiting: Sequence[IntentRow], answers: Mapping[str, Accepted | Rejected]) -> None:
-        by_intent: dict[int, list[Accepted | Rejected | Pending]] = {}
-        for row in waiting:
-            by_intent.setdefault(row.intent_id, []).append(_result(row, answers.get(row.receipt or "")))
-        for intent_id, results in by_intent.items():
-            if not all(isinstance(one, Pending) for one in results):
-                await self._settle(intent_id, WriteReport(tuple(results)))
+        answered = {row.intent_id for row in waiting if row.receipt in answers}
+        for intent_id in sorted(answered):
+            rows = [row for row in waiting if row.intent_id == intent_id]
+            results = tuple([_result(row, answers.get(row.receipt or "")) for row in rows])
+            await self._settle(intent_id, WriteReport(results))
 
     async def _settle(self, intent_id: int, report: WriteReport) -> None:
         hub, shop, now_us = self.hub, self.shop, self.hub.clock.now_us()
 
         def settle(conn: Connection) -> Late:
-            agenda = _waited_for(conn, outbox.rows_of_intent(conn, intent_id))
+            ended = {one.index for one in report.rows if not isinstance(one, Pending)}
+            rows = [row for row in outbox.rows_of_intent(conn, intent_id) if row.position in ended]
+            agenda = _waited_for(conn, rows)
             began_us = outbox.began_us(conn, intent_id)
             hub.clear_alarm(conn, ALARM, shop, self._asked[intent_id])
             return Late(agenda, began_us, settle_call(conn, hub.facts, shop.facts, intent_id, report, now_us))

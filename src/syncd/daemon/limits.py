@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from collections import deque
 from collections.abc import Iterable
 from contextvars import ContextVar
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 import anyio
 
 from syncd.clock import Clock
-from syncd.core.budget import Bucket
+from syncd.core.budget import Bucket, Window
 from syncd.model import Lane
 from syncd.sdk.channel import Budget, Scope
 
@@ -87,15 +88,20 @@ class Budgets:
             key = (budget.scope.value, sharers, budget.name)
             line = self._lines.get(key)
             if line is None:
-                # Where excess is punished the bucket starts empty: the calls before a crash still count there.
-                full = budget.burst if budget.margin >= 1.0 else 0.0
-                bucket = Bucket(budget.per_second, budget.burst, budget.margin, full, self.clock.monotonic())
-                line = self._lines[key] = _Line(bucket)
+                line = self._lines[key] = _Line(_bucket_of(budget, self.clock.monotonic()))
             bucket = line.bucket  # a shop whose file changed declares anew
             bucket.per_second, bucket.burst, bucket.margin = budget.per_second, budget.burst, budget.margin
             for operation in budget.operations:
                 of.setdefault(operation, []).append(line)
         limiter.lines = of
+
+
+def _bucket_of(budget: Budget, now: float) -> Bucket:
+    """Where excess is punished the bucket starts empty: the calls before a crash still count there."""
+    full = budget.burst if budget.margin >= 1.0 else 0.0
+    if budget.window_seconds:
+        return Window(budget.per_second, budget.burst, budget.margin, full, now, seconds=budget.window_seconds)
+    return Bucket(budget.per_second, budget.burst, budget.margin, full, now)
 
 
 class ShopLimiter:
@@ -186,6 +192,11 @@ class ShopLimiter:
         for line in self.lines.get(operation, ()):
             line.bucket.block(DEFAULT_BLOCK_SECONDS if after_seconds is None else after_seconds, now)
             line.wake()
+
+    def spare(self, operation: str) -> float:
+        now = self._clock.monotonic()
+        lines = self.lines.get(operation, ())
+        return min((line.bucket.left(now) - line.bucket.held for line in lines), default=math.inf)
 
     def left(self) -> dict[str, float]:
         """Share of each operation's bucket that is left, for a metric."""

@@ -206,14 +206,15 @@ def settle_call(
 ) -> Settled:
     """Take the report of a call over, row by row. Rows it does not name stay queued, or are read back."""
     rows = {row.position: row for row in outbox.rows_of_intent(conn, intent_id)}
-    listings = listing_rows.listings_by_id(conn, [row.listing_id for row in rows.values()])
+    named = {one.index: one for one in report.rows if one.index in rows}
+    waiting = {one.index: one.receipt for one in named.values() if isinstance(one, Pending)}
+    settled = {position: row for position, row in rows.items() if position not in waiting}
+    listings = listing_rows.listings_by_id(conn, [row.listing_id for row in settled.values()])
     began_us = outbox.began_us(conn, intent_id)
     done = Settled()
-    named = {one.index: one for one in report.rows if one.index in rows}
-    receipts = [(one.index, one.receipt) for one in named.values() if isinstance(one, Pending)]
     told: list[tuple[int, int, int]] = []
     landed: list[int] = []
-    for position, row in rows.items():
+    for position, row in settled.items():
         listing, outcome = listings[row.listing_id], named.get(position)
         if isinstance(outcome, Accepted):
             _accepted(conn, listing, row, outcome, began_us, ended_us)
@@ -225,22 +226,21 @@ def settle_call(
         elif isinstance(outcome, Rejected):
             _rejected(conn, shop, listing, row, outcome, ended_us)
             done.count("rejected")
-        elif outcome is None:
+        else:
             _unreported(conn, listing, row, report, ended_us)
             done.count("unreported")
-        else:
-            done.count("pending")
     listing_rows.save_shown(conn, list(listings.values()))
     listing_rows.save_told(conn, told)
-    waiting = [position for position, _ in receipts]
+    receipts = [(position, receipt) for position, receipt in waiting.items() if rows[position].receipt != receipt]
+    if receipts:
+        done.outcomes["pending"] = len(receipts)
     outbox.rows_receipts(conn, intent_id, receipts)
-    outbox.rows_done(conn, intent_id, [position for position in rows if position not in set(waiting)])
+    outbox.rows_done(conn, intent_id, list(settled))
     outbox.set_intent(conn, intent_id, "waiting" if waiting else "done")
     if told:
         shops.set_shop(conn, shop.id, wrote_us=ended_us)
     outbox.hurry(conn, landed)  # a write to 0 that overtook it goes again now
-    ids = [row.listing_id for position, row in rows.items() if position not in set(waiting)]
-    done.refreshed = refresh_listings(conn, facts, ids, ended_us, by_orders=True)
+    done.refreshed = refresh_listings(conn, facts, list(listings), ended_us, by_orders=True)
     return done
 
 

@@ -67,6 +67,8 @@ class Budget:
 
     `margin` is the share the core may use: 1.0 where excess is only answered with a wait, less where the
     channel punishes it. `shared_as` names the sharers when the scope is wider than one shop.
+    `window_seconds` > 0: the shop counts a sliding window, at most `burst` units in any so many seconds; `per_second`
+    is then what that comes to.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Budget:
     margin: float = 1.0
     scope: Scope = Scope.SHOP
     shared_as: str = ""
+    window_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json as jsonlib
 import logging
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
@@ -37,6 +38,9 @@ class Limiter(Protocol):
     def throttled(self, operation: str, after_seconds: float | None) -> None:
         """The shop refused for speed: nothing of this operation leaves until then."""
 
+    def spare(self, operation: str) -> float:
+        """Units that may leave at once now; without end where no budget is declared."""
+
 
 class NoLimit:
     """A limiter for tests and one-off calls: never waits."""
@@ -49,6 +53,9 @@ class NoLimit:
 
     def throttled(self, operation: str, after_seconds: float | None) -> None:
         return None
+
+    def spare(self, operation: str) -> float:
+        return math.inf
 
 
 class Observer(Protocol):

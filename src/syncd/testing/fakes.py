@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import math
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -233,6 +235,9 @@ class RecordingLimiter:
     def throttled(self, operation: str, after_seconds: float | None) -> None:
         self.refused.append((operation, after_seconds))
 
+    def spare(self, operation: str) -> float:
+        return math.inf
+
 
 class BudgetLimiter:
     """A plain limiter over declared budgets with their margins: what the core's does at the least.
@@ -244,13 +249,15 @@ class BudgetLimiter:
         self._clock = clock
         self.budgets = budgets
         self._full_at: dict[str, float] = {}
+        self._left: dict[str, deque[float]] = {}
         self.acquired: list[tuple[str, float]] = []
 
     async def acquire(self, operation: str, cost: float) -> None:
         """Return when every budget of the operation has room for the cost."""
         self.acquired.append((operation, cost))
-        for budget in self.budgets:
-            if operation not in budget.operations:
+        for budget in self._of(operation):
+            if budget.window_seconds:
+                await self._in_window(budget)
                 continue
             rate = budget.per_second * budget.margin
             room = max(cost, budget.burst * budget.margin) / rate
@@ -263,10 +270,26 @@ class BudgetLimiter:
         return None
 
     def throttled(self, operation: str, after_seconds: float | None) -> None:
-        for budget in self.budgets:
-            if operation in budget.operations:
-                until = self._clock.monotonic() + (after_seconds or 0.0)
-                self._full_at[budget.name] = max(self._full_at.get(budget.name, 0.0), until)
+        for budget in self._of(operation):
+            until = self._clock.monotonic() + (after_seconds or 0.0)
+            self._full_at[budget.name] = max(self._full_at.get(budget.name, 0.0), until)
+
+    def spare(self, operation: str) -> float:
+        now, left = self._clock.monotonic(), math.inf
+        for budget in self._of(operation):
+            owed = max(0.0, self._full_at.get(budget.name, 0.0) - now) * budget.per_second
+            left = min(left, budget.burst - owed * budget.margin)
+        return left
+
+    def _of(self, operation: str) -> list[Budget]:
+        return [budget for budget in self.budgets if operation in budget.operations]
+
+    async def _in_window(self, budget: Budget) -> None:
+        """Return when fewer than the burst have left within the window; each call counts as one."""
+        left = self._left.setdefault(budget.name, deque(maxlen=int(budget.burst)))
+        if len(left) == left.maxlen:
+            await self._clock.sleep(left[0] + budget.window_seconds / budget.margin - self._clock.monotonic())
+        left.append(self._clock.monotonic())
 
 
 # --- opening a channel --------------------------------------------------------------------------------------
