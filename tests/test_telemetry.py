@@ -207,6 +207,16 @@ def test_a_shop_made_again_keeps_its_values_and_a_forgotten_one_leaves_no_series
     assert 'shop="b"' in text
 
 
+def test_a_label_set_is_found_again_as_it_was_and_a_wrong_one_is_refused() -> None:
+    calls = Metrics().plugin_calls
+    assert calls.labels("a", "check", "ok") is calls.labels("a", "check", "ok")
+    assert calls.labels(shop="a", call="check", outcome="ok") is calls.labels("a", "check", "ok")
+    with pytest.raises(ValueError, match="label count"):
+        calls.labels("a", "check")
+    with pytest.raises(ValueError, match="already has labels"):
+        calls.labels("a", "check", "ok").labels("a", "check", "ok")
+
+
 def test_a_shop_is_in_one_state() -> None:
     metrics = Metrics()
     metrics.shop("a")

@@ -68,6 +68,14 @@ def ignore(*, operation: str, outcome: str, seconds: float, skew_us: int | None)
     """An observer that keeps nothing."""
 
 
+class SparingCookies(httpx.Cookies):
+    """A client's cookies, looked for only in an answer that sets one: to find none costs httpx a request of its own."""
+
+    def extract_cookies(self, response: httpx.Response) -> None:
+        if "set-cookie" in response.headers:
+            super().extract_cookies(response)
+
+
 class HttpOpener(Protocol):
     """Opens the shop's client. `headers` may hold the key; they are never logged."""
 
@@ -83,6 +91,9 @@ class HttpClient:
     limiter: Limiter = field(default_factory=NoLimit)
     observer: Observer = ignore
     timeout_seconds: float = 30.0
+
+    def __post_init__(self) -> None:
+        self.client._cookies = SparingCookies(self.client.cookies)  # noqa: SLF001  # its setter makes plain ones
 
     async def send(
         self,

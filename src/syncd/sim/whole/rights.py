@@ -70,8 +70,16 @@ class Rights:
             max(0, listing.shown) * listing.pack * each
             for market in self.world.markets.values()
             for listing in market.listings.values()
-            if (each := self.world.pieces(listing.sku)[sku])
+            if (each := _pieces_in(self.world.parts, listing.sku, sku))
         )
+
+
+def _pieces_in(parts: Mapping[str, Mapping[str, int]], sku: str, plain: str) -> int:
+    """Pieces of a plain SKU in one of a SKU. Asked of every listing after every event, so nothing is built for it."""
+    inside = parts.get(sku)
+    if inside is None:
+        return int(sku == plain)
+    return sum(_pieces_in(parts, one, plain) * count for one, count in inside.items())
 
 
 def _bound(view: PolicyView) -> int:
