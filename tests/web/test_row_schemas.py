@@ -111,3 +111,24 @@ async def test_every_list_of_the_api_has_rows_with_names(site: Any) -> None:
     assert lists <= {address.partition("?")[0] for address in LISTS}
     for address in LISTS:
         assert schema_of(document, address)["properties"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "rows"),
+    [
+        ("/sync", {"dry_run": True}, "changes"),
+        ("/listings/fetch", {"shop": "shop-a"}, "proposals"),
+    ],
+)
+async def test_what_differs_and_what_is_proposed_is_what_the_document_says(
+    site: Any, path: str, body: dict[str, Any], rows: str
+) -> None:
+    await filled(site)
+    for key in ("mug", "Cup"):
+        site.world.markets["shop-a"].offer(key, "mug", shown=3)
+    document = closed(await site.get("/openapi.json"))
+    told = document["paths"][f"/api/v1{path}"]["post"]["responses"]["200"]["content"]["application/json"]["schema"]
+    answer = await site.post(path, body)
+    assert answer[rows], "the list is empty: this test proves nothing"
+    schema = {**resolved(document, told), "components": document["components"]}
+    jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker()).validate(answer)

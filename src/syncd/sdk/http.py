@@ -134,6 +134,10 @@ class HttpClient:
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             outcome = "unreachable"
             raise Unavailable(f"{operation}: {type(error).__name__}") from None
+        except RuntimeError:
+            if not self.client.is_closed:
+                raise
+            raise Unavailable(f"{operation}: the shop was stopped meanwhile") from None
         except (httpx.TransportError, TimeoutError) as error:
             outcome = "timeout" if isinstance(error, (TimeoutError, httpx.TimeoutException)) else "broken"
             raise self._lost(operation, effect, type(error).__name__) from None

@@ -91,6 +91,13 @@ class BadInputContract(FaultsContract):
             assert told or not changed, f"{route.name}: row {i} was applied, and nobody was told"
             assert changed or i not in accepted, f"{route.name}: row {i} was accepted, and stayed as it was"
 
+    async def test_a_call_after_the_shop_was_stopped_is_no_bug_of_the_plugin(self, stage: Stage) -> None:
+        channel = stage.open()
+        await stage.call(channel.aclose())
+        for _, call in self.reads_of(stage):
+            with suppress(ChannelError):  # anything else would be told as a bug, at every stop
+                await stage.call(call(channel))
+
     async def test_maintenance_over_midnight_in_japan_loses_no_order(self, stage: Stage) -> None:
         need(stage.capabilities.reads_orders, NO_ORDERS)
         await stage.poll()

@@ -18,7 +18,7 @@ from syncd.web.asking import After, Asked, Limit, Who
 from syncd.web.models import Answer, Changes, CloseIn, FetchIn, ListingsIn, OptionsIn, Page, Proposals, RebookIn
 from syncd.web.policy_routes import view
 from syncd.web.rows import ListingRow as ListedRow
-from syncd.web.rows import OrderRow, ShortRow, listed
+from syncd.web.rows import OrderRow, ProposalsOut, ShortRow, listed
 from syncd.web.shapes import changes, iso, page, public
 
 router = APIRouter(tags=["listings"])
@@ -51,7 +51,7 @@ async def save_listings(context: Asked, body: ListingsIn, who: Who) -> Changes:
     return changes(done, context.hub.facts, applied=not body.preview)
 
 
-@router.post("/listings/fetch")
+@router.post("/listings/fetch", responses={200: {"model": ProposalsOut, "description": "Proposals"}})
 async def fetch(context: Asked, body: FetchIn, who: Who) -> Proposals:
     """Read a shop's listings and propose a mapping; without preview equal codes are taken over, and the kinds of
     match that are accepted.

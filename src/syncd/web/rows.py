@@ -304,3 +304,50 @@ class PolicyPage(PageOf[PolicyRow]):
 
     usual: dict[str, Any]
     conditions: list[str]
+
+
+class DifferenceRow(BaseModel):
+    """A listing that shows another number than it must, and how that number comes about."""
+
+    shop: str
+    listing: str
+    sku: str | None
+    shows: int | None
+    would_show: int
+    why: str
+
+
+class Differences(BaseModel):
+    """What every listing would show that shows something else; `more` where there are too many for one answer."""
+
+    changes: list[DifferenceRow]
+    more: bool = False
+    listings: int = Field(0, description="How many were compared.")
+
+
+class ProposalRow(BaseModel):
+    """A listing of a shop and the SKU it seems to be; `candidates` where several could be it."""
+
+    listing: str
+    name: str
+    shop_sku: str
+    jan: str
+    shows: int | None
+    known: bool
+    state: ListingState
+    match: str
+    sku: str | None
+    pack: int
+    candidates: list[str]
+    problem: str
+
+
+class ProposalsOut(BaseModel):
+    """What a shop lists and which SKU each listing seems to be; what was taken over, and what is left to a person."""
+
+    proposals: list[ProposalRow]
+    changes: list[dict[str, Any]]
+    applied: bool
+    skipped: list[dict[str, Any]]
+    notes: list[str]
+    braked: list[str]

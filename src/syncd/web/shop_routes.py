@@ -16,7 +16,7 @@ from syncd.web import state
 from syncd.web.asking import After, Asked, Limit, Who
 from syncd.web.context import WebContext
 from syncd.web.models import Answer, ApproveIn, BackupIn, Changes, DryRun, Made, Page, SignInAt, SignInIn, SyncIn
-from syncd.web.rows import listed
+from syncd.web.rows import Differences, listed
 from syncd.web.shapes import changes, page
 from syncd.web.shop_rows import AlarmRow, AuditRow, IntentRow, OutboxRow, PluginRow, ShopRow
 
@@ -139,7 +139,7 @@ async def audit(context: Asked, after: After = None, limit: Limit = PAGE) -> Pag
     )
 
 
-@router.post("/sync")
+@router.post("/sync", responses={200: {"model": Differences, "description": "What differs"}})
 async def sync(context: Asked, body: SyncIn, who: Who) -> DryRun:
     """Send what waits now; with `full` compare and push everything; with `dry_run` only say what would be sent."""
     facts, store = context.hub.facts, context.hub.store
