@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 from defusedxml import ElementTree
 from pydantic import SecretStr
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from syncd.clock import Clock
@@ -37,7 +37,7 @@ from syncd_yahoo_shopping.emulator_account import (
 from syncd_yahoo_shopping.emulator_orders import OrderDesk
 from syncd_yahoo_shopping.emulator_stock import StockDesk
 from syncd_yahoo_shopping.emulator_xml import Answer
-from syncd_yahoo_shopping.session import TOKEN_PATH
+from syncd_yahoo_shopping.session import CONSENT_PATH, TOKEN_PATH
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -136,6 +136,7 @@ class YahooShoppingEmulator(HttpEmulator, SignsIn):
 
     def routes(self) -> list[Route]:
         return [
+            Route(CONSENT_PATH, self._consent, methods=["GET"]),
             Route(TOKEN_PATH, self.operation("token", self._token), methods=["POST"]),
             self._route("POST", "setStock", "set_stock", self._set_stock),
             self._route("POST", "getStock", "get_stock", self._get_stock),
@@ -201,6 +202,10 @@ class YahooShoppingEmulator(HttpEmulator, SignsIn):
             return JSONResponse({"error": "invalid_grant", "error_description": "expired token"}, status_code=400)
         status, body = self.application.token(request.headers.get("authorization", ""), form)
         return JSONResponse(body, status_code=status)
+
+    async def _consent(self, request: Request) -> Response:
+        """The page where a person signs in; here everybody who opens it agrees. Made for the demo's browser."""
+        return RedirectResponse(self.application.consent(str(request.url)), status_code=302)
 
     # -- the desks -----------------------------------------------------------------------------------------
 

@@ -250,3 +250,16 @@ async def test_orders_need_a_public_key_and_stock_does_not(open_mall: Callable[.
     mall = open_mall(settings={"public_key": None}, shop={"orders": "off"})
     assert (await mall.run(mall.channel.check())).account
     assert not mall.calls("orderCount")
+
+
+async def test_the_page_can_be_opened_by_a_browser_and_leads_to_the_landing_address(
+    open_mall: Callable[..., Any],
+) -> None:
+    mall = open_mall(settings=NOT_YET)
+    page = await mall.channel.sign_in_page()
+    transport = httpx.ASGITransport(app=mall.emulator.app)
+    async with httpx.AsyncClient(transport=transport) as browser:
+        answer = await browser.get(page.address)
+    assert answer.status_code == 302
+    await mall.run(mall.channel.sign_in(answer.headers["location"]))
+    assert (await mall.run(mall.channel.check())).account
