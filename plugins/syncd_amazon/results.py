@@ -88,7 +88,8 @@ def verdict(
         return Accepted(0, receipt.quantity if shelf.quantity == receipt.quantity else None)
     moved = shelf.quantity < receipt.quantity or receipt.before not in (None, shelf.quantity)
     if taken and receipt.quantity == 0 and (moved or (receipt.before is None and age_seconds >= QUICK_SECONDS)):
-        return Accepted(0)  # a cancel put units back, most likely: while it stood open, no other 0 would follow
+        # A cancel put units back, or it has not landed: proof of nothing, and while it stands open no other 0 follows.
+        return Rejected(0, Reason.STALE, f"its page shows {shelf.quantity} after {age_seconds:.0f} seconds")
     if moved and taken:  # some were sold, or put back by a cancel
         return Accepted(0) if age_seconds >= SHOWN_WITHIN_SECONDS else None
     told = f"sent, but after {age_seconds / 60:.0f} minutes the page still shows {shelf.quantity}"
@@ -250,7 +251,7 @@ class Results:
                 self._looked[text] = now
                 shelf = shelves.get(receipts[text].sku)
                 one = self._verdict(receipts[text], shelf, now - due[text])
-                if one is None and shelf is not None and text in overtaking:
+                if shelf is not None and text in overtaking and not isinstance(one, Accepted):
                     one = Accepted(0)  # the core sends it again until the older write is known to be dead
                 if one is not None:
                     self._settle(text, receipts[text], one, told)

@@ -49,6 +49,7 @@ class OrderFeed:
         self._overlap = settings.overlap_hours * 3600
         self._hinted: set[str] = set()
         self._cut_short: tuple[Scan, Found] | None = None
+        self._began_us = 0
 
     def look_at(self, numbers: Iterable[str]) -> None:
         """Read these orders with the next new ones. A hint only: what is lost with it, the rounds find."""
@@ -59,7 +60,8 @@ class OrderFeed:
     async def page(self, cursor: Cursor | None) -> OrderPage:
         """Do one turn: new orders, or background if the cursor says so."""
         feed = Feed.from_cursor(cursor)
-        now = self._context.clock.now_us() // 1_000_000
+        self._began_us = self._context.clock.now_us()
+        now = self._began_us // 1_000_000
         background = feed.turn is Turn.BACKGROUND
         return await (self._background(feed, now) if background else self._new_orders(feed, now))
 
@@ -105,13 +107,14 @@ class OrderFeed:
     def _searched(self, feed: Feed, read: _Read, now: int, resumed: bool) -> OrderPage:
         """The page that ends a search. It ends the poll too, unless background work is due or the first is not done.
 
-        A search that began in an earlier call promises only what its begin does; any other began within this
-        poll, and leaves the promise to the core's own time of that.
+        A search promises what its begin does: that of an earlier call, or of this one. The poll may have begun long
+        before, by its background work, and would look too old for a number above 0.
         """
         due = not feed.backfilled or (feed.turn is Turn.OPENING and not resumed and self._is_due(feed, now))
         if due:
             return self._answer(replace(feed, turn=Turn.BACKGROUND), read, more=True)
-        seen_until = datetime.fromtimestamp(feed.searched - VISIBILITY_SECONDS, UTC) if resumed else None
+        began = feed.searched if resumed else self._began_us / 1e6
+        seen_until = datetime.fromtimestamp(began - VISIBILITY_SECONDS, UTC)
         return self._answer(replace(feed, turn=Turn.OPENING), read, more=False, seen_until=seen_until)
 
     def _is_due(self, feed: Feed, now: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -163,6 +164,17 @@ async def test_a_refusal_for_speed_holds_up_every_sharer_for_as_long_as_asked() 
     a.throttled("orders", None)  # a shorter one does not end it early
     await calls.done()
     assert calls.when("b") == pytest.approx([7.0], abs=0.02)
+
+
+@virtual
+async def test_a_refusal_for_speed_uses_up_the_rate_of_the_moment_and_not_the_day() -> None:
+    """Whole seeds 7 and 9 with yahoo-shopping: after one 503 a shop made one call in four seconds for a day."""
+    calls = Calls()
+    one = limiter(calls.budgets, "a", rate(1.0), replace(rate(0.25, 20_000.0), name="day"))
+    one.throttled("write", 5.0)
+    await calls.start(one, "a", 3)
+    await calls.done()
+    assert calls.when("a") == pytest.approx([5.0, 6.0, 7.0], abs=0.02)
 
 
 @virtual

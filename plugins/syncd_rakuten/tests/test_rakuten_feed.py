@@ -80,7 +80,20 @@ async def test_every_poll_ends_with_a_search_that_began_within_it(mall: Any) -> 
     pages = await mall.poll()
     assert mall.market.orders_read_at >= began
     assert order.number in mall.states
-    assert pages[-1].seen_until is None
+    assert pages[-1].seen_until >= began - timedelta(seconds=60)
+
+
+async def test_a_poll_with_background_work_promises_what_its_last_search_does(mall: Any) -> None:
+    """Whole seed 80: polls of several seconds looked too old for a number above 0 of a SKU with two pages."""
+    await mall.poll()
+    await mall.clock.advance(61)
+    assert (await mall.page()).more
+    assert (await mall.page()).more
+    await mall.clock.advance(5)
+    closing = mall.clock.now()
+    page = await mall.page()
+    assert not page.more
+    assert page.seen_until == closing - timedelta(seconds=60)
 
 
 async def test_a_search_that_began_before_the_poll_promises_only_its_own_begin(mall: Any) -> None:

@@ -72,10 +72,11 @@ class Bucket:
             self.per_second = per_second
         self.level = min(self.level if available is None else available, self.burst)
 
-    def block(self, seconds: float, now: float) -> None:
-        """The shop refused for speed."""
+    def block(self, seconds: float, now: float, *, empty: bool = True) -> None:
+        """The shop refused for speed. `empty`: because nothing was left of this rate."""
         self.blocked_until = max(self.blocked_until, now + seconds)
-        self.level = min(self.level, 0.0)
+        if empty:
+            self.level = min(self.level, 0.0)
 
 
 @dataclass(slots=True)

@@ -188,9 +188,13 @@ class ShopLimiter:
             line.wake()
 
     def throttled(self, operation: str, after_seconds: float | None) -> None:
-        now = self._clock.monotonic()
-        for line in self.lines.get(operation, ()):
-            line.bucket.block(DEFAULT_BLOCK_SECONDS if after_seconds is None else after_seconds, now)
+        """The shop refused a call for speed. Which of its rates that was is not told: the one soonest full again, or
+        a single refusal would use a whole day's calls up."""
+        now, lines = self._clock.monotonic(), self.lines.get(operation, ())
+        soonest = min((line.bucket.burst / line.bucket.rate for line in lines), default=0.0)
+        for line in lines:
+            empty = line.bucket.burst / line.bucket.rate <= soonest
+            line.bucket.block(DEFAULT_BLOCK_SECONDS if after_seconds is None else after_seconds, now, empty=empty)
             line.wake()
 
     def spare(self, operation: str) -> float:

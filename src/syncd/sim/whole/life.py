@@ -50,6 +50,7 @@ class Life:
     running: asyncio.Task[None] | None = None
     dead: bool = False
     full: bool = False
+    full_us: int = 0
     crash_at: tuple[str, int] | None = None
     crashes: int = 0
     unproven_until: float = 0.0
@@ -147,14 +148,15 @@ class Life:
                     mall.market.not_delivered(order)
 
     def cannot_read(self, name: str) -> bool:
-        """Whether a shop's orders are not being taken in now: what its last answer held may never have been whole."""
+        """Whether a shop's orders are not being taken in now: what its last answer held may never have been whole, or
+        could not be kept."""
         if not self.alive or self.stage is None:
             return True
         dispatcher = self.stage.daemon.runners[name].dispatcher
         if dispatcher is None:
             return True
-        trouble = dispatcher.intake.trouble
-        return bool(trouble.failing) or trouble.until_us > self.clock.now_us()
+        trouble, kept_us = dispatcher.intake.trouble, self.hub.facts.read_us.get(dispatcher.shop.id, 0)
+        return bool(trouble.failing) or trouble.until_us > self.clock.now_us() or kept_us <= self.full_us
 
     async def look_after(self) -> None:
         """A daemon that died is started again, after a while."""
@@ -171,6 +173,7 @@ class Life:
         if self.dead:
             raise Crash(name)
         if self.full and name == "before_commit":
+            self.full_us = self.clock.now_us()
             raise StoreFull("the disk is full")
         if self.crash_at is not None and self.crash_at[0] == name:
             left = self.crash_at[1] - 1
