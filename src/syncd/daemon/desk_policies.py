@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import ColumnElement, Connection, func, literal_column, select
+from sqlalchemy import Connection, select
 
 from syncd.core.planner import POLICIES, RULE_LIMITS, Rule, RuleTable
 from syncd.core.policy import Kind, Policy, PolicyError, parse
@@ -21,10 +21,10 @@ from syncd.daemon.stock_view import ESCROW, StockView, load_stock, sellers_of
 from syncd.daemon.targets import Refreshed, refresh_skus
 from syncd.model import from_us
 from syncd.store import listings as listing_rows
+from syncd.store import orders as order_rows
 from syncd.store import shops, stances, stock
 from syncd.store.listings import ListingRow, Pair
-from syncd.store.orders import chunks
-from syncd.store.schema import order_line, orders, rule, sku, stance
+from syncd.store.schema import rule, sku, stance
 from syncd.store.stances import StanceRow
 
 EVERY = 0
@@ -32,7 +32,6 @@ NONE = "none"
 MIRRORED = StanceRow()
 RULES = (Rule.POLICY, Rule.RESERVE, Rule.SALE_FROM, Rule.SALE_UNTIL)
 Sale = tuple[int | None, int | None]
-_no_pieces: ColumnElement[bool] = literal_column("order_line.pieces = ''")  # the partial index's own words
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,16 +272,9 @@ def _unbooked(conn: Connection, pairs: Sequence[Pair]) -> dict[int, int]:
     """Units on order lines that are not booked, by listing."""
     known = {(row.shop_id, row.key): row.id for row, _ in pairs}
     found: dict[int, int] = {}
-    for some in chunks(sorted({key for _, key in known})):
-        query = (
-            select(orders.c.shop_id, order_line.c.listing, func.sum(order_line.c.ordered - order_line.c.cancelled))
-            .join(orders, orders.c.id == order_line.c.order_id)
-            .where(_no_pieces, order_line.c.listing.in_(some))
-            .group_by(orders.c.shop_id, order_line.c.listing)
-        )
-        for shop_id, key, units in conn.execute(query):
-            if units and (shop_id, key) in known:
-                found[known[shop_id, key]] = int(units)
+    for shop_id, key, units in order_rows.unbooked_units(conn, sorted({key for _, key in known})):
+        if units and (shop_id, key) in known:
+            found[known[shop_id, key]] = int(units)
     return found
 
 

@@ -22,6 +22,7 @@ from syncd.sdk.errors import BrokenAnswer, InDoubt, SignInRequired, Throttled, U
 
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 SHOWN_CHARACTERS = 256
+MOST_URLS = 256
 
 logging.getLogger("httpx").setLevel(logging.WARNING)  # its INFO lines hold whole addresses, and a few carry a key
 
@@ -91,6 +92,7 @@ class HttpClient:
     limiter: Limiter = field(default_factory=NoLimit)
     observer: Observer = ignore
     timeout_seconds: float = 30.0
+    _urls: dict[str, httpx.URL] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.client._cookies = SparingCookies(self.client.cookies)  # noqa: SLF001  # its setter makes plain ones
@@ -155,7 +157,10 @@ class HttpClient:
         content: bytes | None,
         headers: Mapping[str, str] | None,
     ) -> httpx.Response:
-        request = self.client.build_request(method, path, params=params, content=content, headers=headers)
+        url = self._urls.get(path, path)
+        request = self.client.build_request(method, url, params=params, content=content, headers=headers)
+        if not params and len(self._urls) < MOST_URLS:
+            self._urls[path] = request.url  # whole: httpx takes an address apart three times to join it to its base
         answer = await self.client.send(request, stream=True)
         try:
             body = bytearray()

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TypeVar
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, literal_column, select, update
 
 from syncd.model import Source
 from syncd.store.fast import Prepared
@@ -133,6 +133,14 @@ _open_numbers = Prepared(
     .limit(bindparam("b_most")),
     "b_shop", "b_most",
 )  # fmt: skip
+_unbooked_units = Prepared(
+    select(orders.c.shop_id, order_line.c.listing, func.sum(order_line.c.ordered - order_line.c.cancelled))
+    .join(order_line, order_line.c.order_id == orders.c.id)
+    .where(literal_column("order_line.pieces = ''"))  # the partial index's own words
+    .where(order_line.c.listing.in_(bindparam("keys", expanding=True)))
+    .group_by(orders.c.shop_id, order_line.c.listing),
+    each="keys",
+)
 _last_order = Prepared(select(func.max(orders.c.id)))
 _last_line = Prepared(select(func.max(order_line.c.id)))
 T = TypeVar("T")
@@ -223,6 +231,11 @@ def unbooked_lines_of(conn: Connection, shop_id: int, listings: Sequence[str]) -
         )
         found.update(row[0] for row in conn.execute(query).all())
     return sorted(found)
+
+
+def unbooked_units(conn: Connection, listings: Sequence[str]) -> list[tuple[int, str, int]]:
+    """Units on lines that could not be booked: (shop, listing's key, units), for these keys on any shop."""
+    return [(row[0], row[1], row[2]) for row in _unbooked_units.of(conn, listings)]
 
 
 def open_numbers(conn: Connection, shop_id: int, most: int = 100_000) -> list[str]:

@@ -31,7 +31,7 @@ def _to_come(line: TruthLine, booked: int) -> int:
 
 def underestimated(conn: Connection, world: World, malls: Mapping[str, Mall]) -> list[Broken]:
     """Listings that can still bring more than their bound, though nobody broke a condition for their pieces."""
-    booked = {tuple(row[:3]): (row[3], row[4]) for row in conn.execute(BOOKED)}
+    booked = {tuple(row[:3]): (row[3], row[4]) for row in conn.execute(BOOKED).all()}
     unread: Counter[tuple[str, str]] = Counter()
     for mall in malls.values():
         for order in mall.market.orders.values():
@@ -40,7 +40,7 @@ def underestimated(conn: Connection, world: World, malls: Mapping[str, Mall]) ->
                 units, back = booked.get((mall.name, number, line.listing), (0, 0))
                 unread[mall.name, line.listing] += _to_come(line, units) - max(0, line.restocked - back)
     found = []
-    for shop, key, bound in conn.execute(BOUNDS):
+    for shop, key, bound in conn.execute(BOUNDS).all():
         listing = world.markets[shop].listings[key]
         sold = unread[shop, key]
         skus = sorted(world.pieces(listing.sku))

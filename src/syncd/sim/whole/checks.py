@@ -75,9 +75,9 @@ class Judge:
 
     def ledger(self, conn: Connection) -> list[Broken]:
         """Ledger sum = balance, at any time."""
-        sums = {row[0]: tuple(row[1:]) for row in conn.execute(ENTRIES)}
+        sums = {row[0]: tuple(row[1:]) for row in conn.execute(ENTRIES).all()}
         found = []
-        for code, sku_id, *balance in conn.execute(BALANCES):
+        for code, sku_id, *balance in conn.execute(BALANCES).all():
             on_hand, ordered, allocated = sums.get(sku_id, (0, 0, 0))
             expected = [self.opened.get(code, 0) + on_hand, ordered, allocated]
             if balance != expected:
@@ -129,7 +129,7 @@ class Judge:
                     listing = mall.market.listings[line.listing]
                     taken.update(self.world.pieces(listing.sku, (line.ordered - line.cancelled) * listing.pack))
         found = []
-        for code, _, on_hand, ordered, allocated in conn.execute(BALANCES):
+        for code, _, on_hand, ordered, allocated in conn.execute(BALANCES).all():
             free, truth = on_hand - ordered - allocated, self.world.on_hand[code] - taken[code]
             if free != truth:
                 found.append(Broken(what=f"{code}: free {free}, truth {truth}", sku=code))
@@ -139,9 +139,9 @@ class Judge:
         """Listings that are not believed to show their target, doubts, and calls that are not done."""
         rows = [
             Broken(what=f"not settled: {name} {key} (target, believed, unread, doubt) {state}", sku=self._least(sku))
-            for name, key, sku, *state in conn.execute(UNSETTLED)
+            for name, key, sku, *state in conn.execute(UNSETTLED).all()
         ]
-        return rows + [Broken(what=f"open call: {tuple(row)}") for row in conn.execute(LIVE)]
+        return rows + [Broken(what=f"open call: {tuple(row)}") for row in conn.execute(LIVE).all()]
 
     def shown(self) -> list[Broken]:
         """Listings whose page shows another number than the rule chain gives, or more than a policy allows."""
@@ -164,7 +164,7 @@ class Judge:
 def _booked(conn: Connection) -> dict[tuple[str, str, str], Counts]:
     """Booked units by shop, order and listing. A line that is not booked counts as nothing."""
     booked: dict[tuple[str, str, str], Counts] = {}
-    for name, number, listing, ordered, cancelled, shipped, returned, pieces in conn.execute(LINES):
+    for name, number, listing, ordered, cancelled, shipped, returned, pieces in conn.execute(LINES).all():
         held, left, back = booked.get((name, number, listing), (0, 0, 0))
         if pieces:
             held, left, back = held + ordered - cancelled, left + shipped, back + returned

@@ -141,7 +141,7 @@ class Life:
 
     async def _forget_undelivered(self, store: Store) -> None:
         """What the dead daemon had read and not booked was never delivered."""
-        booked = await store.read(lambda conn: {tuple(row) for row in conn.execute(BOOKED)})
+        booked = await store.read(lambda conn: {tuple(row) for row in conn.execute(BOOKED).all()})
         for mall in self.malls.values():
             for number, order in mall.market.orders.items():
                 if (mall.name, mall.number_of(number)) not in booked:
