@@ -42,10 +42,14 @@ in the back office. Orders are of one unit.
 DIFFERS = """\
 ## Where the daemon differs from this table
 
-In the core layer `auto` also takes off the other shops what a read-back shows to be sold and not booked. The daemon
-reads watched pages back, but leaves what they show to the page's own listing: taking it off elsewhere, it wrote a
-stale raise in a play of the whole layer. So its `auto` lies between `mirror` with a reserve and the row above until
-that is mended.
+Twenty scripts of far apart events are played in both layers, and every number and write must be the same
+(`tests/sim/test_same_decisions.py`). What remains is how soon unread sales of low stock are found, and who hears of it:
+
+- In the core layer all low stock is read back every 2 s. The daemon reads it back every 10 s, and only where at least
+  0.02 pieces are expected to be sold unseen.
+- In the core layer `auto` and `mirror` also take off the other shops what a read-back shows to be sold and not booked.
+  The daemon leaves it to the page's own listing: taking it off elsewhere, it wrote a stale raise in a play of the whole
+  layer. So its `auto` lies between `mirror` with a reserve and the row above until that is mended.
 """
 
 

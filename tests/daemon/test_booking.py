@@ -385,3 +385,17 @@ def test_an_order_placed_before_what_was_held_to_be_known_is_counted_as_late_and
     assert (in_time.late, late.late) == (0, 1)
     assert len(late.new_orders) == 1, "it is booked all the same"
     assert shelf.numbers("mug") == (9, 2, 0)
+
+
+def test_orders_that_always_show_late_count_as_fresh_and_those_of_an_outage_as_old(shelf: Shelf) -> None:
+    """Else a shop that shows its orders after two minutes would hardly sell by our count, however fast it does."""
+    shop = shelf.shop("slow", visibility_us=120 * SECOND, poll_us=30 * SECOND)
+    shelf.sku("mug", 90)
+    for key in ("m1", "m2"):
+        shelf.listing(shop, key, "mug", 90)
+    shelf.wait(140)
+    shelf.book(shop, shelf.state("1", line("1", "m1", 4)))
+    assert shelf.row(shop, "m1").demand_middle == 4.0
+    shelf.wait(600)
+    shelf.book(shop, shelf.state("2", line("1", "m2", 4)))
+    assert shelf.row(shop, "m2").demand_middle < 0.01

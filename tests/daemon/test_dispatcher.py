@@ -76,3 +76,14 @@ async def test_an_own_sale_causes_no_push() -> None:
         await trial.run(30)
         assert took(trial, "a") == []
         assert trial.wrong() == []
+
+
+@virtual
+async def test_goods_that_arrive_do_not_wait_for_the_next_order_poll_of_a_shop_that_is_read_first() -> None:
+    """Only the number read tells that the row rises; the orders that a raise needs are then read at once."""
+    async with Trial.of({"a": {}}, {"S1": 5}, shops={"a": {"poll_seconds": 300.0}}) as trial:
+        await trial.run(20)
+        await trial.receive("S1", 3)
+        await trial.run(7)
+        assert trial.shows("a", "S1") == 8
+        assert trial.wrong() == []

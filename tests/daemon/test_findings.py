@@ -249,3 +249,39 @@ def test_a_proof_of_a_listing_in_escrow_is_looked_at_though_its_number_is_right(
         shelf.settle(shops[0])
         assert shelf.row(shops[0], "m").exposure == 1
         assert sum(shelf.row(shop, "m").target or 0 for shop in shops) == 10
+
+
+def test_the_read_before_a_raise_in_escrow_does_not_hold_the_raise_up() -> None:
+    """A read that waits for its settlement renewed the proof of the bound: rights were revoked by their own fence."""
+    with open_shelf() as shelf:
+        forms = frozenset({Form.RELATIVE_REFUSES})
+        shops = [shelf.shop(name, reads_stock=True, forms=forms) for name in "ab"]
+        sku = shelf.sku("mug", 10)
+        ids = [shelf.listing(shop, "m", "mug", 4) for shop in shops]
+        shelf.tx(lambda conn: listing_rows.set_fields(conn, ids, exposure=4))
+        shelf.tx(lambda conn: stances.save_stances(conn, {sku: StanceRow(mode="escrow", watched=1)}))
+        shelf.facts.read_us = {shop.id: shelf.now_us for shop in shops}
+        shelf.read(shops[0], {"m": 1})  # three were sold and are not read yet
+        assert (shelf.row(shops[0], "m").seen, shelf.row(shops[0], "m").proven) == (1, None)
+        shelf.wait(10)
+        shelf.book(shops[0], shelf.state("1", line("1", "m", 3), at=-5, placed=-5))
+        target = shelf.row(shops[0], "m").target
+        assert target is not None
+        assert target > 1
+        shelf.read(shops[0], {"m": 1})
+        assert shelf.row(shops[0], "m").target == target
+
+
+def test_a_bound_that_a_hand_lowered_is_proven_once_the_orders_told_nothing(shelf: Shelf) -> None:
+    shop = shelf.shop("a", reads_stock=True, hand_edits=HandEdits.OVERWRITE)
+    shelf.sku("mug", 9)
+    one = shelf.listing(shop, "m1", "mug", 9)
+    shelf.tx(lambda conn: listing_rows.set_fields(conn, [one], exposure=9))
+    shelf.read(shop, {"m1": 7})
+    shelf.wait(60)
+    shelf.settle(shop)
+    assert (shelf.row(shop, "m1").believed, shelf.row(shop, "m1").exposure) == (7, 9)
+    shelf.read(shop, {"m1": 7})
+    shelf.wait(60)
+    shelf.settle(shop)
+    assert shelf.row(shop, "m1").exposure == 7

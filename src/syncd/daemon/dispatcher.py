@@ -197,8 +197,8 @@ class Dispatcher:
 
     async def _read_and_plan(self, route: WriteRoute, agenda: Agenda, rows: int) -> Agenda:
         """The fence: orders first where needed, then the shop's own numbers right before the write."""
-        began_us = self.hub.clock.now_us()
-        if agenda.need_orders:
+        began_us, polled = self.hub.clock.now_us(), agenda.need_orders
+        if polled:
             await self.intake.poll()
             early = self.departure.scarce(route) and self.departure.in_time(route, rows, began_us)
             agenda = await self._plan(route, urgent=False, early=early)
@@ -215,7 +215,14 @@ class Dispatcher:
         if self.departure.in_time(route, rows, began_us):
             until_us = began_us + READ_HOLDS_US
             await self.departure.near(route, rows)
-        return await self._plan(route, urgent=False, final=True, numbers=numbers, began_us=began_us, until_us=until_us)
+        final = partial(
+            self._plan, route, urgent=False, final=True, numbers=numbers, began_us=began_us, until_us=until_us
+        )
+        agenda = await final()
+        if agenda.intent_id is None and agenda.need_orders and not polled:
+            await self.intake.poll()  # only its number told that a row rises, and what rises needs the orders, too
+            agenda = await final()
+        return agenda
 
     async def read(self, asked: Sequence[tuple[int, str]], priority: Priority = Priority.NORMAL) -> Found:
         """Read the shop's numbers of these listings and take over what they tell.

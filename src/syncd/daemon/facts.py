@@ -106,9 +106,16 @@ class Facts:
         """What was measured of a shop's delays."""
         return self.lags.setdefault(shop_id, Lags())
 
-    def note_sale(self, shop_id: int, units: int, now_us: int, sold_us: int) -> None:
-        """So many units of a shop were booked."""
-        self.usual[shop_id] = seen(self.usual.get(shop_id, NO_DEMAND), units, now_us, sold_us)
+    def note_sale(self, shop_id: int, units: int, now_us: int, fresh_us: int) -> None:
+        """So many units of a shop were booked; see `fresh_us`."""
+        self.usual[shop_id] = seen(self.usual.get(shop_id, NO_DEMAND), units, now_us, fresh_us)
+
+    def fresh_us(self, shop_id: int, sold_us: int, now_us: int) -> int:
+        """From when the age of a sale counts: one that is heard of as late as all of its shop's is as fresh as any.
+
+        Else a shop whose orders always show late would hardly sell by our count, however fast it does.
+        """
+        return sold_us + int(self.blind_seconds(shop_id, now_us) * 1e6)
 
     def usual_units(self, shop_id: int, now_us: int) -> float:
         """What a shop sold in a day, as it fades: how a SKU's first pieces divide over the shops."""

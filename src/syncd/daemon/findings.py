@@ -81,7 +81,8 @@ def take_reading(
             continue  # confirmed: nothing to settle, nothing to write
         before, exposed = shown_of(row), exposure_of(row)
         finding = fence.read(before, number, ended_us, began_us)
-        put_exposure(row, escrow.read(exposed, number, began_us, ended_us))
+        if not _explained(row, number):
+            put_exposure(row, escrow.read(exposed, number, began_us, ended_us))
         _count(found, finding.drift)
         after = finding.shown
         if not shop.reads_orders:
@@ -93,6 +94,18 @@ def take_reading(
     found.refreshed = refresh_moved(conn, facts, changed, ended_us)
     found.refreshed.add(refresh_listings(conn, facts, not_ours, ended_us, by_orders=True))
     return found
+
+
+def _explained(row: ListingRow, number: int) -> bool:
+    """Whether the bound holds as it is, and unread sales explain what is below it: the number is worth no proof.
+
+    One that every read began anew would hold up rights on their way to a page that sells, the fence's own read before
+    a raise among them. Should a hand have lowered it, the next read after the settlement proves it.
+    """
+    believed = row.believed
+    if believed is None or row.exposure != believed or exposure_of(row).standing is not escrow.Standing.SETTLED:
+        return False
+    return number == believed or (number < believed and not row.verify)
 
 
 def _is_settled(row: ListingRow) -> bool:

@@ -120,8 +120,9 @@ def apply_moves(
             shown = fence.sold(shown, -move.back, move.earliest_us, move.latest_us, margin)
         put_shown(row, shown)
         if move.sold:
-            put_demand(row, demand.seen(demand_of(row), move.sold, now_us, move.latest_us))
-            facts.note_sale(shop.id, move.sold, now_us, move.latest_us)
+            fresh_us = facts.fresh_us(shop.id, move.latest_us, now_us)
+            put_demand(row, demand.seen(demand_of(row), move.sold, now_us, fresh_us))
+            facts.note_sale(shop.id, move.sold, now_us, fresh_us)
         put_exposure(row, _exposed(exposure_of(row), move, margin))
         facts.moved_us[row.id] = now_us
         for call, began_us in calls.get(move.listing_id, ()):

@@ -7,6 +7,7 @@ trace, or no failing seed could be played again.
 from __future__ import annotations
 
 import importlib
+import json
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -16,6 +17,7 @@ from importlib.util import find_spec
 import click
 
 from syncd.sim.outcome import Broken, Layer, Outcome
+from syncd.sim.same import differences
 
 PROCESSES = 2
 AHEAD = 2
@@ -109,9 +111,26 @@ def run_sim(*, layer: str, seed: int | None, seeds: int, hours: float, as_json: 
         if not outcome.good:
             click.echo(outcome.report(), err=True)
             return 1
+    if layer == "both":
+        first = 1 if seed is None else seed
+        for one in range(first, first + seeds):
+            if not _decide_the_same(one, as_json):
+                return 1
     if not as_json:
         click.echo(f"{tally.played} seeds, {tally.seconds / 3600:g} hours, {tally.orders} orders: every promise kept")
     return 0
+
+
+def _decide_the_same(seed: int, as_json: bool) -> bool:
+    """Whether both layers decide the same of the seed's script; tells it."""
+    found = differences(seed)
+    if as_json:
+        click.echo(json.dumps({"seed": seed, "same_decisions": not found, "differences": found}))
+    else:
+        click.echo(f"both {seed}: {'the layers differ' if found else 'the same decisions'}")
+        for text in found:
+            click.echo(f"  {text}", err=True)
+    return not found
 
 
 def _is_there(module: str) -> bool:
