@@ -16,6 +16,7 @@ from syncd.sdk.channel import Accepted, Pending, Reason, Rejected, StockWrite, W
 from syncd.sdk.errors import BrokenAnswer, ChannelError, InDoubt, Throttled, TryAgain, Unavailable
 from syncd.sdk.files import RemoteFile, RemoteFiles
 from syncd_files.folders import listed
+from syncd_files.rhythm import Rhythm
 from syncd_files.settings import Done, ResultSettings, StockSettings, WaitWhile
 from syncd_files.stock import (
     Receipt,
@@ -43,6 +44,7 @@ class Outgoing:
         self._clock = clock
         self._last: Upload | None = None
         self._gone_since: dict[Upload, float] = {}
+        self._rhythm = Rhythm(settings.ask_again_seconds)
 
     # -- sending -------------------------------------------------------------------------------------------
 
@@ -61,6 +63,7 @@ class Outgoing:
         name = file_name(settings, self._clock.now(), [one.name for one in lying])
         await self._clear_leftovers(lying, keep=name + settings.temporary_suffix)
         stamp_us = await self._put(name, file.content)
+        self._rhythm.put(self._clock.monotonic())
         self._last = (name, stamp_us)
         if settings.done is Done.UPLOADED:
             return WriteReport((*file.rejected, *(Accepted(index) for index in file.order)))
@@ -77,12 +80,14 @@ class Outgoing:
         blocking = [file for file in lying if not is_leftover(settings, file.name)]
         if settings.wait_while is WaitWhile.SAME_NAME:
             blocking = [file for file in blocking if is_ours(settings, file.name)]
+        now = self._clock.monotonic()
         if not blocking:
+            self._rhythm.gone(now)
             return
         oldest = min(blocking, key=lambda file: file.modified_at)
         if self._is_stuck(oldest):
             raise TryAgain(self._lies_there(oldest))
-        raise Throttled(self._lies_there(oldest), after_seconds=settings.ask_again_seconds)
+        raise Throttled(self._lies_there(oldest), after_seconds=self._rhythm.pause(now))
 
     def _is_stuck(self, file: RemoteFile) -> bool:
         return self._clock.now() - file.modified_at > timedelta(seconds=self._settings.give_up_after_seconds)

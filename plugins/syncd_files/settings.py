@@ -142,7 +142,9 @@ class StockSettings(Table):
     processed_folder: Folder | None = Field(None, description="Where the shop moves a file it has taken in.")
     error_folder: Folder | None = Field(None, description="Where the shop moves a file it refuses as a whole.")
     results: ResultSettings | None = Field(None, description="The shop's file of refused rows, if it writes one.")
-    ask_again_seconds: float = Field(5, gt=0, description="While a file lies unread, look again after so long.")
+    ask_again_seconds: float = Field(
+        5, gt=0, description="While a file lies unread, look again after so long, or when the last one went."
+    )
     give_up_after_seconds: float = Field(1800, gt=0, description="Alarm when a file lies unread for so long.")
     dead_after_seconds: float = Field(900, gt=0, description="Longest until a doubtful upload takes effect.")
     max_quantity: int = Field(99_999, ge=0, description="Highest number the shop takes.")
