@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -59,13 +60,25 @@ def test_pages_of_skus_in_escrow_never_show_more_than_there_is() -> None:
     assert outcome.counts["watched_in_escrow"] == 2
 
 
+def test_a_sku_is_drained_in_before_its_sale_and_mirrored_again_after_it() -> None:
+    malls = ("shopify", "files", "swaps", "plain")
+    sales = {"FLASH-000": (250.0, 420.0), "HOT-007": (300.0, 360.0)}
+    scene = Scene(
+        seconds=600.0, malls=malls, skus=8, flash_seconds=300.0, batch_seconds=10.0, bounds_seconds=5.0, hands=False,
+        staff_seconds=math.inf, sales=sales,
+    )  # fmt: skip
+    outcome = good(play_whole(7, scene.seconds, scene))
+    assert (outcome.counts["sales_begun"], outcome.counts["sales_begun_unready"]) == (2, 0)
+    assert outcome.counts["watched_in_escrow"] == 0, "both are over"
+
+
 def test_a_page_in_escrow_that_shows_too_much_is_told() -> None:
     world = Witness(lambda: START, Trace(lambda: 0))
     world.stock("S1", 5)
     world.market("a").offer("k", "S1", shown=3)
     world.market("b").offer("k", "S1", shown=1, pack=2)
     unused: Any = None
-    rights = Rights(world, unused, unused, {"S1": "escrow"}, {"S1"})
+    rights = Rights(world, unused, unused, {"S1": "escrow"}, watched={"S1": 0})
     assert rights.at_once() == []
     world.markets["a"].listings["k"].shown = 4
     assert [one.what for one in rights.at_once()] == ["S1 in escrow: its pages show 6, there are 5"]

@@ -190,7 +190,10 @@ class Market:
         self.orders_read_at = began
 
     def sent_now(self, keys: Iterable[str] | None = None) -> Sent:
-        """This moment, and which reads of these listings (of all, where none is named) came before it."""
+        """This moment, and which reads of these listings (of all, where none is named) came before it; of a call that
+        was held up, the moment when it left."""
+        if self.sent is not None:
+            return self.sent
         known = self.listings if keys is None else [key for key in keys if key in self.listings]
         return Sent(self.world.now(), {key: self.listings[key].read_at for key in known}, self.orders_read_at)
 

@@ -21,9 +21,13 @@ OPERATIONS = {
     "rakuten": ("search_order", "get_order", "bulk_upsert", "bulk_upsert", "bulk_get", "*"),
     "shopify": ("graphql", "*"),
     "files": ("list", "read", "write", "rename", "*"),
+    "yahoo-shopping": ("order_list", "order_info", "set_stock", "set_stock", "get_stock", "*"),
+    "amazon": ("search_orders", "patch_listing", "patch_listing", "search_listings", "*"),
 }
 ROUGH_OPERATIONS = ("orders", "write", "write", "read", "*")
-WRITES = {"rakuten": "bulk_upsert", "shopify": "graphql"}
+WRITES = {
+    "rakuten": "bulk_upsert", "shopify": "graphql", "yahoo-shopping": "set_stock", "amazon": "patch_listing"
+}  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -70,7 +74,7 @@ class Nemesis:
 
     def delay(self, mall: Mall) -> None:
         """Calls are held up on their way. Where they then arrive in a bunch, beyond the rate, is no fault of ours."""
-        if mall.kind not in ("tight", "rakuten", "yahoo-shopping", "files"):
+        if mall.kind not in ("tight", "rakuten", "yahoo-shopping", "amazon", "files"):
             self._fault(mall, FaultKind.LATENCY, seconds=self.rng.choice([0.5, 3.0, 30.0]))
 
     def late(self, mall: Mall) -> None:

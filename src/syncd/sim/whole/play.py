@@ -100,7 +100,9 @@ class Play:
         staff = Staff(world, every, goods, life, rng, later, dead)
         nemesis = Nemesis(every, world, life, staff, rng, later, settings)
         judge = Judge(world, malls, life, opened, frozenset(scene.policies))
-        rights = Rights(world, life, staff, scene.policies)
+        start_us = clock.now_us()
+        sales = {sku: (start_us + int(a * 1e6), start_us + int(b * 1e6)) for sku, (a, b) in scene.sales.items()}
+        rights = Rights(world, life, staff, scene.policies, sales)
         return cls(
             seed, scene, rng, clock, trace, world, malls, life, judge, shoppers, staff, nemesis, rights, leaks, agenda
         )
@@ -166,7 +168,7 @@ class Play:
         if self.clock.monotonic() - self._bounded >= self.scene.bounds_seconds and self.life.alive:
             self._bounded = self.clock.monotonic()
             self.broken += await self.life.read(lambda conn: underestimated(conn, self.world, self.malls))
-            await self.life.read(self.rights.look)
+            self.broken += await self.life.read(self.rights.look)
         if self.clock.monotonic() - self._looked >= BOOKS_SECONDS and self.life.alive:
             self._looked = self.clock.monotonic()
             self.broken += self.judge.rates()
@@ -193,7 +195,8 @@ class Play:
     def allowed_seconds(self) -> float:
         """2 × (poll + visibility + dead time + batch) of the slowest shop, and what its feed and our sweep add.
 
-        Nothing is given in escrow before each bound is proven, which after a restore takes its time.
+        Nothing is given in escrow before each bound is proven, which after a restore takes its time; and a sale is
+        drained out after its end.
         """
         batch = float(self.life.settings["batch"]["every_seconds"])
         longest = 0.0
@@ -202,8 +205,10 @@ class Play:
             dead = max((route.dead_after_seconds for route in able.routes), default=0.0)
             seconds = 2 * (shop.poll_seconds + able.visibility_seconds + dead + batch)
             longest = max(longest, seconds + mall.finds_changes_seconds)
-        proving = self.life.unproven_until - self.clock.monotonic() if self.scene.policies else 0.0
-        return longest + self.scene.sweep_seconds + max(0.0, proving)
+        proving = self.life.unproven_until - self.clock.monotonic() if self.scene.policies or self.scene.sales else 0.0
+        facts, ends_us = self.life.hub.facts, max((end for _, end in self.rights.sales.values()), default=0)
+        draining = (ends_us + facts.drain_us() - self.life.clock.now_us()) / 1e6 if ends_us else 0.0
+        return longest + self.scene.sweep_seconds + max(0.0, proving) + max(0.0, draining)
 
     async def _unfinished(self) -> list[Broken]:
         found = self.judge.shown()
@@ -218,6 +223,8 @@ class Play:
             self.broken += self.judge.at_once() if not self.broken else []
         self.counts["crashes"] = self.life.crashes
         self.counts["watched_in_escrow"] = len(self.rights.watched)
+        self.counts["sales_begun"] = len(self.rights.begun)
+        self.counts["sales_begun_unready"] = len(self.rights.unready)
 
     def _outcome(self) -> Outcome:
         tally = self.world.tally

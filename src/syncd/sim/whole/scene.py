@@ -12,6 +12,7 @@ from syncd.sim.rough import KINDS as ROUGH
 
 REAL = ("rakuten", "shopify", "files")
 DENSE_SECONDS = 25.0
+DENSE_SKUS = 8
 POLICIES = ("auto", "auto", "mirror+reserve 2", "escrow", "escrow")
 
 
@@ -44,7 +45,7 @@ class Scene:
     `malls` are kinds of `malls.py`; of one kind there may be several shops. `trouble_seconds` is between two faults,
     `upheaval_seconds` between two deaths of the daemon, `staff_seconds` between two acts of staff, `bounds_seconds`
     between two looks at every bound. `policies` says by SKU how it is kept from being oversold, where that is not the
-    default.
+    default; `sales` from when to when it is in a sale.
     """
 
     seconds: float
@@ -61,6 +62,7 @@ class Scene:
     hands: bool = True
     oversells: bool = False
     policies: Mapping[str, str] = field(default_factory=dict)
+    sales: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 def scene_of(seed: int, seconds: float) -> Scene:
@@ -93,13 +95,26 @@ def _policies(seed: int, skus: int) -> dict[str, str]:
     return {code_of(number): rng.choice(POLICIES) for number in range(skus) if rng.random() < 0.3}
 
 
+def _sales(seed: int, skus: int, seconds: float) -> dict[str, tuple[float, float]]:
+    """In half of the seeds some SKUs, whatever their policy, are in a sale that begins and ends within the play."""
+    rng = Random(f"sales {seed}")  # noqa: S311  # a play must repeat
+    if rng.random() < 0.5:
+        return {}
+    sales = {}
+    for number in range(skus):
+        begins, lasts = seconds * rng.uniform(0.1, 0.5), seconds * rng.uniform(0.1, 0.3)
+        if rng.random() < 0.15:
+            sales[code_of(number)] = (begins, begins + lasts)
+    return sales
+
+
 def dense(seconds: float = DENSE_SECONDS, malls: tuple[str, ...] = (), seed: int = 1) -> Scene:
     """A short scene of rough malls in which as much happens as in hours of trade."""
     rng = Random(f"dense {seed}")  # noqa: S311  # a play must repeat
     return Scene(
         seconds=seconds,
         malls=malls or tuple(rng.sample(sorted(ROUGH), 4)),
-        skus=8,
+        skus=DENSE_SKUS,
         orders_a_second=1.6,
         flash_seconds=20.0,
         trouble_seconds=2.5,
@@ -108,4 +123,6 @@ def dense(seconds: float = DENSE_SECONDS, malls: tuple[str, ...] = (), seed: int
         batch_seconds=5.0,
         sweep_seconds=30.0,
         bounds_seconds=0.0,
+        policies=_policies(seed, DENSE_SKUS),
+        sales=_sales(seed, DENSE_SKUS, seconds),
     )
