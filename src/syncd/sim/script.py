@@ -117,14 +117,14 @@ class View:
     writes: dict[tuple[int, int], list[Written]] = field(default_factory=dict)
 
 
-def script_of(seed: int) -> Script:
-    """The script of a seed."""
+def script_of(seed: int, rounds: int = ROUNDS) -> Script:
+    """The script of a seed; a shorter one is the begin of a longer one."""
     chance = random.Random(f"script {seed}")  # noqa: S311  # a script must repeat
     wares = _wares(chance)
     order = list(range(len(wares)))
     chance.shuffle(order)
     there = {i: ware.pieces for i, ware in enumerate(wares)}
-    return Script(seed, wares, tuple(_events(chance, order, wares, there)))
+    return Script(seed, wares, tuple(_events(chance, rounds, order, wares, there)))
 
 
 def _wares(chance: random.Random) -> tuple[Ware, ...]:
@@ -146,9 +146,9 @@ def _wares(chance: random.Random) -> tuple[Ware, ...]:
 
 
 def _events(
-    chance: random.Random, order: Sequence[int], wares: Sequence[Ware], there: dict[int, int]
+    chance: random.Random, rounds: int, order: Sequence[int], wares: Sequence[Ware], there: dict[int, int]
 ) -> Iterator[Event]:
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for ware in order:
             [act] = chance.choices(list(Act), (6, 1, 1, 1))
             yield _event(chance, act, ware, wares[ware].pieces, there)
