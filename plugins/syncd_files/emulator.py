@@ -47,11 +47,10 @@ Arrival = tuple[str, int, datetime]  # name, size, server's time: one upload
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A stock file that lies there: since when, until when, and which order read it could build on."""
+    """A stock file that lies there: until when, since when, and which order read it could build on."""
 
-    at: datetime
     due: datetime
-    orders_read_at: datetime | None
+    sent: Sent
 
 
 class FilesEmulator(Emulator):
@@ -212,8 +211,7 @@ class FilesEmulator(Emulator):
         lying = {_arrival(file): file for file in self.tree.list_files(STOCK) if is_stock_name(file.name)}
         now = self.world.now()
         self._uploads = {
-            arrival: self._uploads.get(arrival) or Upload(now, self._due(now), self.market.orders_read_at)
-            for arrival in lying
+            arrival: self._uploads.get(arrival) or Upload(self._due(now), self.market.sent_now(())) for arrival in lying
         }
 
     def _due(self, now: datetime) -> datetime:
@@ -226,7 +224,7 @@ class FilesEmulator(Emulator):
         name = arrival[0]
         content = self.tree.read(f"{STOCK}/{name}")
         if not content.endswith(b"\n") and self.quirk["half_files"] == "waits_for_the_end":
-            if self.world.now() - upload.at >= DROPS_HALF_AFTER:
+            if self.world.now() - upload.sent.at >= DROPS_HALF_AFTER:
                 self.tree.remove(f"{STOCK}/{name}")
             return
         del self._uploads[arrival]
@@ -255,7 +253,7 @@ class FilesEmulator(Emulator):
                     errors.append((line, key, fault))
                     continue
                 key = keys.get(key, key)
-                self.market.write(key, Form.ABSOLUTE, quantity, sent=Sent(upload.at, {}, upload.orders_read_at))
+                self.market.write(key, Form.ABSOLUTE, quantity, sent=upload.sent)
             except Refusal:
                 errors.append((line, key, "商品がありません"))
         return errors

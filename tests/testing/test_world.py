@@ -93,3 +93,25 @@ def test_an_order_that_was_read_is_not_hidden_by_a_change(market: Market, clock:
     assert order.visible_at == START
     market.not_delivered(order)
     assert order.visible_at == START + timedelta(seconds=140)
+
+
+def test_a_number_that_lands_later_need_not_know_of_a_mall_that_could_not_be_read_when_it_was_sent(
+    market: Market, clock: Clock
+) -> None:
+    """Whole seed 10 with sales: by the time a file was taken in, the mall whose order was missing was read again."""
+    other = market.world.market("b")
+    other.offer("three", "S1", shown=10)
+    order = other.buy({"three": 1})
+    assert order is not None
+    other.delivered([order.number])
+    clock.seconds = 10.0
+    market.world.cannot_read = lambda name: name == "b"
+    market.read_orders_began(market.world.now())
+    sent = market.sent_now(())
+    market.world.cannot_read = lambda name: False
+    clock.seconds = 20.0
+    market.write("one", Form.ABSOLUTE, 10, sent=sent)
+    assert market.world.stale == []
+    market.read_orders_began(market.world.now())
+    market.write("one", Form.ABSOLUTE, 10)
+    assert len(market.world.stale) == 1

@@ -19,11 +19,14 @@ class Refusal(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """When a write left the daemon, and which reads came before that: of each listing's number, of the orders whole."""
+    """When a write left the daemon, and which reads came before that: of each listing's number, of the orders whole.
+    `unread` are the malls whose orders could not be read then.
+    """
 
     at: datetime
     numbers: Mapping[str, datetime | None]
     orders: datetime | None
+    unread: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)

@@ -190,12 +190,13 @@ class Market:
         self.orders_read_at = began
 
     def sent_now(self, keys: Iterable[str] | None = None) -> Sent:
-        """This moment, and which reads of these listings (of all, where none is named) came before it; of a call that
-        was held up, the moment when it left."""
+        """This moment (when a call left that was held up), and which reads of these listings, or all, came before."""
         if self.sent is not None:
             return self.sent
         known = self.listings if keys is None else [key for key in keys if key in self.listings]
-        return Sent(self.world.now(), {key: self.listings[key].read_at for key in known}, self.orders_read_at)
+        numbers = {key: self.listings[key].read_at for key in known}
+        unread = frozenset(name for name in self.world.markets if self.world.cannot_read(name))
+        return Sent(self.world.now(), numbers, self.orders_read_at, unread)
 
     def shows(self, key: str, began: datetime | None = None) -> TruthListing | None:
         """What a stock read returns for a listing; None where the mall does not know it."""
@@ -386,7 +387,7 @@ class World:
             if other is market and not order.late:  # a sale of another listing shows in no stock read of this one
                 own = all(line.listing == listing.key for line in order.lines)
                 return order.visible_at <= (began if own else orders_at or began)
-            return order.delivered_at is not None and order.delivered_at <= known and not self.cannot_read(other.name)
+            return order.delivered_at is not None and order.delivered_at <= known and other.name not in sent.unread
 
         skus = set(self.pieces(listing.sku))
         allowed = self.should_show(listing, self._taken_of(skus, seen))
