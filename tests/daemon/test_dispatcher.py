@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from syncd.sim.trial import Trial, virtual
+from syncd.testing.emulator import Fault, FaultKind
 
 from .recorded import Recorded, took
 
@@ -86,4 +89,74 @@ async def test_goods_that_arrive_do_not_wait_for_the_next_order_poll_of_a_shop_t
         await trial.receive("S1", 3)
         await trial.run(7)
         assert trial.shows("a", "S1") == 8
+        assert trial.wrong() == []
+
+
+@virtual
+async def test_a_stockout_does_not_wait_for_the_order_read_that_a_batch_needs() -> None:
+    """Amazon's search is free every three minutes: a raise waits for it, what is sold out elsewhere does not."""
+    malls: dict[str, dict[str, Any]] = {"a": {}, "b": {"reads_stock": False}}
+    async with Trial.of(malls, {"S1": 5, "S2": 5}, shops={"b": {"timeout_seconds": 120.0}}) as trial:
+        await trial.run(30)
+        trial.mall("b").faults.add(Fault("orders", FaultKind.LATENCY, times=3, seconds=40.0))
+        await trial.receive("S1", 3)
+        await trial.run(12)
+        assert trial.shows("b", "S1") == 5
+        trial.buy("a", "S2", 5)
+        assert await trial.run_until(lambda: trial.shows("b", "S2") == 0) < 3
+        await trial.run_until(lambda: trial.shows("b", "S1") == 8, within=200)
+        assert trial.wrong() == []
+
+
+@virtual
+async def test_a_stockout_does_not_wait_for_the_stock_read_that_a_batch_needs() -> None:
+    async with Trial.of({"a": {}, "b": {}}, {"S1": 5, "S2": 5}, shops={"b": {"timeout_seconds": 120.0}}) as trial:
+        await trial.run(30)
+        trial.mall("b").faults.add(Fault("read", FaultKind.LATENCY, times=2, seconds=40.0))
+        await trial.receive("S1", 3)
+        await trial.run(12)
+        trial.buy("a", "S2", 5)
+        assert await trial.run_until(lambda: trial.shows("b", "S2") == 0) < 3
+        await trial.run_until(lambda: trial.shows("b", "S1") == 8, within=200)
+        assert trial.wrong() == []
+
+
+@virtual
+async def test_orders_that_a_batch_waits_for_are_read_once_and_booked_though_stockouts_leave_meanwhile() -> None:
+    """What the mall has answered is known to it: a write after that is judged by it."""
+    malls: dict[str, dict[str, Any]] = {"a": {}, "b": {"reads_stock": False}}
+    shops = {"b": {"timeout_seconds": 120.0, "poll_seconds": 1000.0}}
+    async with Trial.of(malls, {"S1": 5, "S2": 5}, shops=shops) as trial:
+        await trial.run(30)
+        trial.mall("b").faults.add(Fault("orders", FaultKind.LATENCY, seconds=20.0))
+        polls = trial.mall("b").calls["orders"]
+        await trial.receive("S1", 3)
+        await trial.run_until(lambda: trial.mall("b").calls["orders"] == polls + 1)
+        trial.buy("b", "S1", 2)
+        trial.buy("a", "S2", 5)
+        await trial.run_until(lambda: trial.shows("b", "S2") == 0, within=5)
+        assert trial.mall("b").calls["orders"] == polls + 1
+        await trial.run(20)
+        assert await trial.rows("SELECT count(*) FROM order_line") == [(2,)]
+        await trial.run_until(lambda: trial.shows("b", "S1") == 6)
+        await trial.run(10)
+        assert trial.wrong() == []
+
+
+@virtual
+async def test_what_keeps_a_stockout_from_leaving_ends_neither_the_read_beside_it_nor_the_shop() -> None:
+    malls: dict[str, dict[str, Any]] = {"a": {}, "b": {"reads_stock": False}}
+    shops = {"b": {"timeout_seconds": 120.0, "poll_seconds": 1000.0}}
+    async with Trial.of(malls, {"S1": 5, "S2": 5}, shops=shops) as trial:
+        await trial.run(30)
+        trial.mall("b").faults.add(Fault("orders", FaultKind.LATENCY, seconds=20.0))
+        trial.mall("b").faults.add(Fault("write", FaultKind.STATUS, times=1, status=503))
+        polls = trial.mall("b").calls["orders"]
+        await trial.receive("S1", 3)
+        await trial.run_until(lambda: trial.mall("b").calls["orders"] == polls + 1)
+        trial.buy("a", "S2", 5)
+        await trial.run_until(lambda: trial.shows("b", "S2") == 0, within=10)
+        assert trial.mall("b").calls["orders"] == polls + 1
+        await trial.run_until(lambda: trial.shows("b", "S1") == 8)
+        await trial.run(10)
         assert trial.wrong() == []

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
 from syncd.daemon.agenda import Agenda, Occasion
 from syncd.daemon.facts import put_shown, shown_of
 from syncd.daemon.sending import Settled, doubt_call, plan_call, recover, settle_call, undo_call
+from syncd.daemon.targets import refresh_skus
 from syncd.model import ListingState
 from syncd.sdk.channel import (
     Accepted,
@@ -71,12 +73,12 @@ class Desk:
         order = line("1", name, units)
         self.shelf.book(self.other, self.shelf.state(f"o{self.calls}", order, at=at, placed=at))
 
-    def plan(self, *, urgent: bool = False, route: WriteRoute | None = None) -> Agenda:
+    def plan(self, *, urgent: bool = False, route: WriteRoute | None = None, **seen: Any) -> Agenda:
         """The next call; the batch turn has come."""
         self.calls += 1
         on = Occasion(
             shop=self.shop, route=route or self.route, now_us=self.shelf.now_us, key=f"k{self.calls}", urgent=urgent,
-            final=True,
+            final=True, **seen,
         )  # fmt: skip
         return self.shelf.tx(lambda conn: plan_call(conn, self.shelf.facts, on))
 
@@ -386,3 +388,22 @@ def test_a_pending_row_waits_for_its_receipt_and_is_not_sent_twice(shelf: Shelf,
     desk.settle(agenda, accepted(agenda))
     assert shelf.row(desk.shop, "m0").believed == (0 if zero else 3)
     assert not desk.waits("m0")
+
+
+def test_a_number_read_before_a_write_of_our_own_is_no_evidence_after_it(shelf: Shelf) -> None:
+    """A stockout's call takes lowerings along while the shop's numbers are read for the rest."""
+    desk = Desk(shelf, R, A)
+    desk.goods(2)
+    desk.shop = replace(desk.shop, reads_stock=True)
+    began_us, ids = shelf.now_us, {name: shelf.row(desk.shop, name).id for name in ("m0", "m1")}
+    desk.sell("m0", 2)
+    agenda = desk.plan(urgent=True)
+    assert written(agenda) == [StockWrite("m0", R, -2)]
+    desk.settle(agenda, accepted(agenda))
+    for name in ids:
+        shelf.adjust(name, 4)
+    shelf.tx(lambda conn: refresh_skus(conn, shelf.facts, shelf.skus.values(), shelf.now_us, by_orders=False))
+    shelf.wait(0.2)
+    shelf.tx(lambda conn: set_shop(conn, desk.shop.id, orders_began_us=shelf.now_us))
+    now = desk.plan(numbers=dict.fromkeys(ids.values(), 5), numbers_began_us=began_us)
+    assert written(now) == [StockWrite("m1", R, 4)]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Generic, TypeVar
 
+import anyio
 import structlog
 from sqlalchemy import Connection
 
+from syncd.clock import Wake
 from syncd.core.planner import READ_HOLDS_US, next_tick_us
 from syncd.daemon.agenda import Agenda, Occasion
 from syncd.daemon.collecting import Results, measure
@@ -25,6 +29,7 @@ from syncd.sdk.errors import CallRefused, ChannelError, InDoubt
 from syncd.store import outbox
 from syncd.store.engine import Priority, StoreBusy, StoreFull
 
+T = TypeVar("T")
 log = structlog.get_logger()
 LEAD_SECONDS = 0.25
 """A fenced or rare call is prepared from so long before its slot."""
@@ -46,8 +51,33 @@ class Due:
         return Lane.STOCKOUT in self.rows
 
 
+class Reading(Generic[T]):
+    """A read that goes on beside its loop. What it came to is told at its end, a failure, too."""
+
+    def __init__(self, read: Callable[[], Awaitable[T]]) -> None:
+        self.ended = False
+        self._read = read
+        self._found: list[T] = []
+        self._failed: Exception | None = None
+
+    async def run(self, wake: Wake) -> None:
+        """Read, then wake the loop."""
+        try:
+            self._found.append(await self._read())
+        except Exception as error:  # noqa: BLE001  # raised by `result`, where the loop takes it
+            self._failed = error
+        self.ended = True
+        wake.set()
+
+    def result(self) -> T:
+        """What was read. Raises what the read raised."""
+        if self._failed is not None:
+            raise self._failed
+        return self._found[0]
+
+
 class Dispatcher:
-    """The writing loop of one shop. `turn` makes at most one call."""
+    """The writing loop of one shop. `turn` makes at most one call, and those of stockouts that overtake its reads."""
 
     def __init__(self, hub: Hub, shop: Shop, intake: Intake) -> None:
         self.hub = hub
@@ -56,6 +86,7 @@ class Dispatcher:
         self.trouble = Trouble(hub, shop, "write")
         self.departure = Departure(hub, shop)
         self._results = Results(hub, shop)
+        self._overtaken = False  # stockouts left while something was read for the batch call to be planned
 
     async def turn(self) -> int | None:
         """Make the next call if one is due. Returns when to look again."""
@@ -139,12 +170,15 @@ class Dispatcher:
             await self.departure.near(route, due.rows[Lane.STOCKOUT])
             agenda = await self._plan(route, urgent=True)
         else:
+            self._overtaken = False
             agenda = await self._plan(route, urgent=False, early=early and self.departure.scarce(route))
             if agenda.intent_id is None and (agenda.need_stock or agenda.need_orders):
-                agenda = await self._read_and_plan(route, agenda, sum(due.rows.values()))
+                agenda = await self._read_and_plan(route, agenda, due)
             elif agenda.later:
                 await self.departure.near(route, sum(due.rows.values()))
                 agenda = await self._plan(route, urgent=False, final=True)
+        if agenda.intent_id is None and self._overtaken and not due.urgent:  # what was read for it has grown old
+            return self.hub.clock.now_us()
         if agenda.intent_id is None:  # what is due waits for orders still to come, or for a write under way
             return self.hub.clock.now_us() + int(min(30.0, max(1.0, self.shop.poll_seconds)) * 1e6)
         await self._leave(route, agenda)
@@ -195,34 +229,90 @@ class Dispatcher:
     def _key(self) -> str:
         return f"{self.shop.id}-{self.hub.clock.now_us():x}-{self.hub.rng.getrandbits(48):012x}"
 
-    async def _read_and_plan(self, route: WriteRoute, agenda: Agenda, rows: int) -> Agenda:
-        """The fence: orders first where needed, then the shop's own numbers right before the write."""
-        began_us, polled = self.hub.clock.now_us(), agenda.need_orders
+    async def _read_and_plan(self, route: WriteRoute, agenda: Agenda, due: Due) -> Agenda:
+        """The fence: orders first where needed, then the shop's own numbers right before the write.
+
+        Stockouts do not wait for either. Nothing is planned when they took the slot that this was read for.
+        """
+        began_us, rows, polled = self.hub.clock.now_us(), sum(due.rows.values()), agenda.need_orders
         if polled:
-            await self.intake.poll()
-            early = self.departure.scarce(route) and self.departure.in_time(route, rows, began_us)
-            agenda = await self._plan(route, urgent=False, early=early)
+            await self._beside(self.intake.poll, due.next_us)
+            in_time = self.departure.in_time(route, rows, began_us)
+            if self._overtaken and not in_time:
+                return Agenda()
+            agenda = await self._plan(route, urgent=False, early=self.departure.scarce(route) and in_time)
             if agenda.intent_id is not None:
                 return agenda
         if agenda.need_stock:
             began_us = self.hub.clock.now_us()
         numbers: dict[int, int] = {}
-        for start in range(0, len(agenda.need_stock), self.shop.capabilities.read_rows):
-            asked = agenda.need_stock[start : start + self.shop.capabilities.read_rows]
-            numbers |= (await self.read(asked)).numbers
+        if agenda.need_stock:
+            numbers = await self._beside(partial(self._numbers, agenda.need_stock), due.next_us)
         # The rows are chosen when the slot is there, so that a stockout of the meantime still gets a place.
         until_us = 0
         if self.departure.in_time(route, rows, began_us):
             until_us = began_us + READ_HOLDS_US
             await self.departure.near(route, rows)
+        elif self._overtaken:
+            return Agenda()
         final = partial(
             self._plan, route, urgent=False, final=True, numbers=numbers, began_us=began_us, until_us=until_us
         )
         agenda = await final()
         if agenda.intent_id is None and agenda.need_orders and not polled:
-            await self.intake.poll()  # only its number told that a row rises, and what rises needs the orders, too
+            # only its number told that a row rises, and what rises needs the orders, too
+            await self._beside(self.intake.poll, due.next_us)
+            if self._overtaken and not self.departure.in_time(route, rows, began_us):
+                return Agenda()
             agenda = await final()
         return agenda
+
+    async def _numbers(self, asked: Sequence[tuple[int, str]]) -> dict[int, int]:
+        """The shop's numbers of these listings, read in calls of its own size."""
+        numbers: dict[int, int] = {}
+        for start in range(0, len(asked), self.shop.capabilities.read_rows):
+            numbers |= (await self.read(asked[start : start + self.shop.capabilities.read_rows])).numbers
+        return numbers
+
+    async def _beside(self, read: Callable[[], Awaitable[T]], look_us: int | None) -> T:
+        """Read what only batch rows need, to its end: an answer on its way must be booked. Stockouts do not wait.
+
+        They are looked for when they wake this shop's writer, and at `look_us`.
+        """
+        reading = Reading(read)
+        async with anyio.create_task_group() as group:
+            group.start_soon(reading.run, self.shop.write_wake)
+            while not reading.ended:
+                await self.hub.clock.wait(look_us, self.shop.write_wake)
+                if not reading.ended:
+                    look_us = await self._overtake()
+        return reading.result()
+
+    async def _overtake(self) -> int | None:
+        """Make the call of the stockouts that are due, if any. Returns when to look again."""
+        if self.shop.stopping or not self.shop.writes:
+            return None  # a stop drains them
+        try:
+            if self.trouble.until_us > self.hub.clock.now_us():
+                return self.trouble.until_us
+            due = await self._due(self.hub.clock.now_us())
+            if not due.urgent:
+                return due.next_us
+            route = self._route(due)
+            wait = self.departure.wait_seconds(route, due.rows[Lane.STOCKOUT])
+            if wait > 0:  # until then the read may end, and the batch call takes them along
+                return self.hub.clock.now_us() + int(wait * 1e6) + 1
+            self._overtaken = True
+            return await self._call(route, Due({Lane.STOCKOUT: due.rows[Lane.STOCKOUT]}), early=False)
+        except ChannelError as error:
+            await self.trouble.met(error)
+            return self.trouble.until_us
+        except (StoreFull, StoreBusy) as error:
+            log.error("stockout_waits", shop=self.shop.name, error=str(error))
+            if isinstance(error, StoreFull):
+                with suppress(ChannelError):
+                    await self._zeros_without_store()
+            return self.hub.clock.now_us() + int(SETTLE_AGAIN_SECONDS * 1e6)
 
     async def read(self, asked: Sequence[tuple[int, str]], priority: Priority = Priority.NORMAL) -> Found:
         """Read the shop's numbers of these listings and take over what they tell.

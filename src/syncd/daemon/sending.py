@@ -67,7 +67,7 @@ def plan_call(conn: Connection, facts: Facts, on: Occasion) -> Agenda:
             break
         seen = Evidence(
             on.now_us, reads_stock, on.shop.reads_orders, began_us, raised.get(row.sku_id or 0, 0),
-            on.numbers.get(row.id), on.numbers_began_us, row.id in shared,
+            _number_read(on, row), on.numbers_began_us, row.id in shared,
         )  # fmt: skip
         plan = _within_rights(rights, row, on.route.forms, seen)
         if isinstance(plan, Plan):
@@ -83,6 +83,11 @@ def plan_call(conn: Connection, facts: Facts, on: Occasion) -> Agenda:
     if chosen and not waits and not on.early:
         _make_durable(conn, on, agenda, chosen)
     return agenda
+
+
+def _number_read(on: Occasion, row: ListingRow) -> int | None:
+    """What was read of a row; None where a write of our own has moved it since, beside the reads of others."""
+    return on.numbers.get(row.id) if row.told_us < on.numbers_began_us else None
 
 
 def plan_again(conn: Connection, facts: Facts, agenda: Agenda, now_us: int, key: str) -> Agenda:
