@@ -5,7 +5,11 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import anyio
 import pytest
@@ -19,9 +23,12 @@ from syncd.daemon.answers import Answers
 from syncd.daemon.departure import Departure
 from syncd.daemon.limits import ShopLimiter
 from syncd.model import Lane
+from syncd.sdk.channel import Budget, Capabilities
 from syncd.sim.loop import VirtualClock
 from syncd.sim.stage import Part
 from syncd.sim.trial import Trial, virtual
+from syncd.testing.emulator import Fault, FaultKind
+from syncd.testing.memory import MemoryChannel
 
 from .recorded import Recorded, took
 
@@ -212,3 +219,67 @@ async def test_a_slot_that_comes_in_the_moment_of_a_cancellation_is_given_back()
             group.start_soon(departure.leave, route, agenda, never)
             group.cancel_scope.cancel()
         assert [line.bucket.held for line in shop.limiter.lines["write"]] == [0.0]
+
+
+class WritesRarely(MemoryChannel):
+    """One write in two seconds, reads whenever we like."""
+
+    slug = "writes-rarely"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return replace(super().capabilities, budgets=(Budget("write", frozenset({"write"}), 0.5),))
+
+
+@asynccontextmanager
+async def a_batch_and_a_stockout_wait(*faults: Fault, **options: Any) -> AsyncIterator[Trial]:
+    """Both are due at "b", whose next slot comes in 6 s. The faults are those of the reads before it."""
+    shop: dict[str, Any] = {"poll_seconds": 1000, "reconcile_seconds": 1000, "timeout_seconds": 120.0}
+    shop |= {} if "per_second" in options else {"channel": WritesRarely.slug}
+    channels, malls = {WritesRarely.slug: WritesRarely}, {"a": {}, "b": options}
+    async with Trial.of(malls, GOODS, shop_type=Recorded, shops={"b": shop}, channels=channels) as trial:
+        await trial.run(30)
+        took(trial, "b").clear()
+        block(trial, "b", 12.0)
+        trial.buy("a", "S1", 2)
+        await trial.run(6)
+        trial.buy("a", "S2", 9)
+        for fault in faults:
+            trial.mall("b").faults.add(fault)
+        yield trial
+        await trial.run_until(lambda: trial.shows("b", "S1") == 7)
+        await trial.run(10)
+        assert trial.wrong() == []
+
+
+IN_ITS_SLOT_SECONDS = 6.1
+
+
+@pytest.mark.parametrize("reads_stock", [True, False])
+@virtual
+async def test_a_stockout_takes_rows_along_that_are_read_for_before_its_slot(reads_stock: bool) -> None:
+    async with a_batch_and_a_stockout_wait(reads_stock=reads_stock) as trial:
+        assert await trial.run_until(lambda: trial.shows("b", "S2") == 0) < IN_ITS_SLOT_SECONDS
+        assert took(trial, "b") == [{"S1": 7, "S2": 0}]
+
+
+@pytest.mark.parametrize("reads_stock", [True, False])
+@virtual
+async def test_a_stockout_leaves_in_its_slot_without_rows_whose_read_is_held_up(reads_stock: bool) -> None:
+    held_up = Fault("read" if reads_stock else "orders", FaultKind.LATENCY, seconds=20.0)
+    async with a_batch_and_a_stockout_wait(held_up, reads_stock=reads_stock) as trial:
+        assert await trial.run_until(lambda: trial.shows("b", "S2") == 0) < IN_ITS_SLOT_SECONDS
+        assert took(trial, "b") == [{"S2": 0}]
+
+
+@virtual
+async def test_a_stockout_leaves_in_its_slot_though_a_read_for_rows_that_ride_fails() -> None:
+    async with a_batch_and_a_stockout_wait(Fault("read", FaultKind.STATUS, status=503)) as trial:
+        assert await trial.run_until(lambda: trial.shows("b", "S2") == 0) < IN_ITS_SLOT_SECONDS
+        assert took(trial, "b") == [{"S2": 0}]
+
+
+@virtual
+async def test_nothing_is_read_for_rows_that_ride_where_that_costs_the_stockout_its_slot() -> None:
+    async with a_batch_and_a_stockout_wait(per_second=0.5) as trial:
+        assert await trial.run_until(lambda: trial.shows("b", "S2") == 0) < IN_ITS_SLOT_SECONDS

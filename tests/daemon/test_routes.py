@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import pytest
 
-from syncd.daemon.dispatcher import Dispatcher, Due
+from syncd.daemon.agenda import Due
+from syncd.daemon.dispatcher import Dispatcher
 from syncd.model import Lane
 from syncd.sdk.capabilities import Budget, Capabilities, WriteRoute
 from syncd.sdk.channel import Form, StockWrite, WriteReport

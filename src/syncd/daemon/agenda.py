@@ -12,6 +12,26 @@ from syncd.store.outbox import IntentRow
 
 
 @dataclass(slots=True)
+class Due:
+    """What waits for a shop: rows due by lane, and the earliest of the others."""
+
+    rows: dict[int, int] = field(default_factory=dict)
+    next_us: int | None = None
+
+    @property
+    def urgent(self) -> bool:
+        return Lane.STOCKOUT in self.rows
+
+    @property
+    def count(self) -> int:
+        return sum(self.rows.values())
+
+    def riders(self, max_rows: int) -> bool:
+        """Whether others may ride with the stockouts in a call of so many rows."""
+        return self.rows.get(Lane.STOCKOUT, 0) < min(max_rows, self.count)
+
+
+@dataclass(slots=True)
 class Agenda:
     """What a plan came to: rows to write now, and what others need first.
 

@@ -25,6 +25,8 @@ PATIENCE_SECONDS = 0.1
 PATIENCE_SHARE = 0.03
 """… and the share of all time that such waits may take."""
 LONGEST_PLAN_SECONDS = 0.2
+READS_COST = 50.0
+"""The reads for rows that ride with a stockout may cost so much of a bucket that they share with its call."""
 
 
 class Departure:
@@ -39,6 +41,12 @@ class Departure:
     def scarce(self, route: WriteRoute) -> bool:
         """Whether this shop's calls are so far apart that missing one hurts."""
         return self.shop.limiter.seconds_each(route.operation, route.cost(1)) >= SCARCE_SECONDS
+
+    def undisturbed(self, route: WriteRoute) -> bool:
+        """Whether the reads before this shop's call take nothing of what it leaves by."""
+        if self.shop.capabilities.read_operation == route.operation:
+            return False
+        return self.shop.limiter.undisturbed(route.operation, route.cost(route.max_rows), READS_COST)
 
     def planned(self, seconds: float) -> None:
         """So long a plan took: the next is begun so much before its slot."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Generic, TypeVar
 
@@ -14,7 +13,7 @@ from sqlalchemy import Connection
 
 from syncd.clock import Wake
 from syncd.core.planner import READ_HOLDS_US, next_tick_us
-from syncd.daemon.agenda import Agenda, Occasion
+from syncd.daemon.agenda import Agenda, Due, Occasion
 from syncd.daemon.collecting import Results, measure
 from syncd.daemon.departure import Departure
 from syncd.daemon.findings import Found, take_reading
@@ -37,18 +36,6 @@ REPEATS = 2
 ROWS_A_TRANSACTION = 250
 MOST_COUNTED = 20_000
 SETTLE_AGAIN_SECONDS = 2.0
-
-
-@dataclass(slots=True)
-class Due:
-    """What waits for a shop: rows due by lane, and the earliest of the others."""
-
-    rows: dict[int, int] = field(default_factory=dict)
-    next_us: int | None = None
-
-    @property
-    def urgent(self) -> bool:
-        return Lane.STOCKOUT in self.rows
 
 
 class Reading(Generic[T]):
@@ -102,7 +89,7 @@ class Dispatcher:
                 tick_us = next_tick_us(now_us, self.hub.facts.batch_us)  # new batch rows wake nobody: look at the tick
                 return _earliest(_earliest(due.next_us, collect_us), tick_us)
             route = self._route(due)
-            wait = shop.limiter.ready_in(route.operation, route.cost(min(sum(due.rows.values()), route.max_rows)))
+            wait = shop.limiter.ready_in(route.operation, route.cost(min(due.count, route.max_rows)))
             early = self.departure.scarce(route) or (shop.facts.reads_stock and not due.urgent)
             lead = LEAD_SECONDS if early else 0.0
             if wait > lead:
@@ -153,7 +140,7 @@ class Dispatcher:
 
     def _route(self, due: Due) -> WriteRoute:
         """The route that finishes what is due soonest."""
-        count = max(1, due.rows.get(Lane.STOCKOUT, 0) if due.urgent else sum(due.rows.values()))
+        count = max(1, due.rows.get(Lane.STOCKOUT, 0) if due.urgent else due.count)
         return min(
             self.shop.capabilities.routes, key=lambda route: (self._finish_seconds(route, count), -route.max_rows)
         )
@@ -165,24 +152,44 @@ class Dispatcher:
         return first + rest + route.settle_seconds
 
     async def _call(self, route: WriteRoute, due: Due, *, early: bool) -> int:
-        """Plan, read what must be read, make durable, write, settle. Returns when to look again."""
-        if due.urgent:
-            await self.departure.near(route, due.rows[Lane.STOCKOUT])
-            agenda = await self._plan(route, urgent=True)
+        """Plan, read what must be read, make durable, write, settle. Returns when to look again.
+
+        While a rare slot is still to come, what rides with stockouts is read for, too.
+        """
+        scarce = self.departure.scarce(route)
+        if due.urgent and not (early and scarce and due.riders(route.max_rows) and self.departure.undisturbed(route)):
+            agenda = await self._stockouts(route, due)
+            overtaken = False
         else:
-            self._overtaken = False
-            agenda = await self._plan(route, urgent=False, early=early and self.departure.scarce(route))
-            if agenda.intent_id is None and (agenda.need_stock or agenda.need_orders):
-                agenda = await self._read_and_plan(route, agenda, due)
-            elif agenda.later:
-                await self.departure.near(route, sum(due.rows.values()))
-                agenda = await self._plan(route, urgent=False, final=True)
-        if agenda.intent_id is None and self._overtaken and not due.urgent:  # what was read for it has grown old
+            agenda = await self._with_riders(route, due, early=early and scarce)
+            overtaken = self._overtaken
+        if agenda.intent_id is None and overtaken:  # what was read for it has grown old
             return self.hub.clock.now_us()
         if agenda.intent_id is None:  # what is due waits for orders still to come, or for a write under way
             return self.hub.clock.now_us() + int(min(30.0, max(1.0, self.shop.poll_seconds)) * 1e6)
         await self._leave(route, agenda)
         return self.hub.clock.now_us()
+
+    async def _stockouts(self, route: WriteRoute, due: Due) -> Agenda:
+        """Stockouts, and what rides with them unread."""
+        await self.departure.near(route, due.rows[Lane.STOCKOUT])
+        return await self._plan(route, urgent=True)
+
+    async def _with_riders(self, route: WriteRoute, due: Due, *, early: bool) -> Agenda:
+        """Whatever is due, read for as far as it must be. A read that fails keeps no stockout."""
+        self._overtaken = False
+        agenda = await self._plan(route, urgent=False, early=early)
+        if agenda.intent_id is None and (agenda.need_stock or agenda.need_orders):
+            try:
+                return await self._read_and_plan(route, agenda, due)
+            except ChannelError:
+                if not due.urgent:
+                    raise
+                return await self._stockouts(route, due)
+        if agenda.later:
+            await self.departure.near(route, due.count)
+            return await self._plan(route, urgent=False, final=True)
+        return agenda
 
     async def _leave(self, route: WriteRoute, agenda: Agenda) -> None:
         """Make the call, in a slot taken before it where slots are rare."""
@@ -234,9 +241,9 @@ class Dispatcher:
 
         Stockouts do not wait for either. Nothing is planned when they took the slot that this was read for.
         """
-        began_us, rows, polled = self.hub.clock.now_us(), sum(due.rows.values()), agenda.need_orders
+        began_us, rows, polled = self.hub.clock.now_us(), due.count, agenda.need_orders
         if polled:
-            await self._beside(self.intake.poll, due.next_us)
+            await self._beside(self.intake.poll, self._look_us(route, due))
             in_time = self.departure.in_time(route, rows, began_us)
             if self._overtaken and not in_time:
                 return Agenda()
@@ -247,7 +254,7 @@ class Dispatcher:
             began_us = self.hub.clock.now_us()
         numbers: dict[int, int] = {}
         if agenda.need_stock:
-            numbers = await self._beside(partial(self._numbers, agenda.need_stock), due.next_us)
+            numbers = await self._beside(partial(self._numbers, agenda.need_stock), self._look_us(route, due))
         # The rows are chosen when the slot is there, so that a stockout of the meantime still gets a place.
         until_us = 0
         if self.departure.in_time(route, rows, began_us):
@@ -261,11 +268,17 @@ class Dispatcher:
         agenda = await final()
         if agenda.intent_id is None and agenda.need_orders and not polled:
             # only its number told that a row rises, and what rises needs the orders, too
-            await self._beside(self.intake.poll, due.next_us)
+            await self._beside(self.intake.poll, self._look_us(route, due))
             if self._overtaken and not self.departure.in_time(route, rows, began_us):
                 return Agenda()
             agenda = await final()
         return agenda
+
+    def _look_us(self, route: WriteRoute, due: Due) -> int | None:
+        """When what is read for others must be left behind, or looked past."""
+        if not due.urgent:
+            return due.next_us
+        return self.hub.clock.now_us() + int(self.departure.wait_seconds(route, due.rows[Lane.STOCKOUT]) * 1e6) + 1
 
     async def _numbers(self, asked: Sequence[tuple[int, str]]) -> dict[int, int]:
         """The shop's numbers of these listings, read in calls of its own size."""

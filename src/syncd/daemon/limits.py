@@ -121,6 +121,17 @@ class ShopLimiter:
         """Seconds between two calls of that cost at the full rate."""
         return max((cost / line.bucket.rate for line in self.lines.get(operation, ())), default=0.0)
 
+    def undisturbed(self, operation: str, cost: float, others: float) -> bool:
+        """Whether calls of other operations, of so much cost, hold no call of this one up: they draw from other buckets
+        or leave enough.
+        """
+        now = self._clock.monotonic()
+        shared = [line for name, lines in self.lines.items() if name != operation for line in lines]
+        return not any(
+            line.bucket.left(now) < cost + others and any(line is other for other in shared)
+            for line in self.lines.get(operation, ())
+        )
+
     async def acquire(self, operation: str, cost: float) -> None:
         slot, rank = slot_of_call.get(), urgency.get()
         if slot is not None and slot.operation == operation and slot.give_back():
