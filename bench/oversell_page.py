@@ -50,6 +50,8 @@ Twenty scripts of far apart events are played in both layers, and every number a
 - In the core layer `auto` and `mirror` also take off the other shops what a read-back shows to be sold and not booked.
   The daemon leaves it to the page's own listing: taking it off elsewhere, it wrote a stale raise in a play of the whole
   layer. So its `auto` lies between `mirror` with a reserve and the row above until that is mended.
+- Before the daemon raises a page that it emptied less than the shop's visibility ago, it reads the shop's orders once
+  more; in the core layer orders can be read as soon as a raise would ask for them.
 """
 
 

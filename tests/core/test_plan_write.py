@@ -117,6 +117,24 @@ def test_each_situation_is_written_or_says_what_it_needs(
     assert plan(target, shown, forms, seen) == answer, situation
 
 
+@pytest.mark.parametrize(
+    ("situation", "shown", "number", "orders_began", "answer"),
+    [
+        ("compared with a 0 of ours, sales from before may be unread", Shown(0, base_us=60), None, 90, Need.ORDER_READ),
+        ("orders looked at just now", Shown(0, base_us=60), None, NOW - 1, (C, 9, 0)),
+        ("every order from before is booked", Shown(0, base_us=50), None, 90, (C, 9, 0)),
+        ("read as 0 after a 0 of ours", Shown(0, base_us=60, verify=True), 0, 90, Need.ORDER_READ),
+        ("read as 0, orders looked at just now", Shown(0, base_us=60, verify=True), 0, NOW - 1, (C, 9, 0)),
+        ("a page that shows some tells by itself", Shown(5, base_us=60, verify=True), 5, 90, (C, 9, 5)),
+    ],
+)  # fmt: skip
+def test_a_page_that_we_emptied_is_raised_once_what_it_sold_before_is_known(
+    situation: str, shown: Shown, number: int | None, orders_began: int, answer: object
+) -> None:
+    seen = Evidence(NOW, True, True, orders_began, 0, number, NOW - 1, watermark_us=50)
+    assert plan(9, shown, [C, A], seen) == answer, situation
+
+
 forms = st.sets(st.sampled_from(Form), min_size=1)
 small = st.integers(0, 9)
 times = st.sampled_from([0, 5, 7, NOW - READ_IS_FRESH_US - 1, NOW - 1000, NOW])

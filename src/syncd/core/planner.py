@@ -200,7 +200,7 @@ class Evidence:
     `number` and `number_began_us`: a stock read of this listing. `orders_began_us`: begin of the newest whole
     order read. `reads_stock`, `reads_orders`: what the shop offers and we use. `raised_us`: newest entry that
     raised the SKU's free stock. `shared`: another listing of the shop sells the same pieces; its sales show in the
-    orders alone.
+    orders alone. `watermark_us`: every order accepted before it is booked; None where orders show at once.
     """
 
     now_us: int
@@ -211,6 +211,7 @@ class Evidence:
     number: int | None = None
     number_began_us: int = 0
     shared: bool = False
+    watermark_us: int | None = None
 
     @property
     def fresh_number(self) -> int | None:
@@ -226,6 +227,16 @@ class Evidence:
     def fresh_orders(self) -> bool:
         return self.now_us - self.orders_began_us <= READ_IS_FRESH_US
 
+    def misses_sales(self, shown: Shown) -> bool:
+        """Whether sales from before the page's base may be unread and we have not just looked.
+
+        A plain set wiped them off the page, a first read never saw them go: no comparison with the page shows them.
+        """
+        if not self.reads_orders:
+            return False
+        hidden = self.watermark_us is not None and shown.base_us > self.watermark_us and not self.fresh_orders
+        return hidden or not self.orders_began_us
+
 
 def goes_at_once(target: int, shown: Shown, forms: Collection[Form]) -> bool:
     """Whether a row needs no evidence at all: a plain set to 0, or a relative lowering from a known number."""
@@ -239,7 +250,7 @@ def plan_write(listing: str, target: int, shown: Shown, forms: Collection[Form],
     """Choose the write of one row, or say what is needed first (promise 4).
 
     A write to 0 goes at once as a plain set; so do a relative lowering and a compare-and-set from believed (a raise
-    only once the shop's orders were read whole: not before, on a restored backup).
+    only once the shop's orders were read whole, and up to a plain set of ours, or right now).
     A relative raise or an absolute number above 0 first reads the shop's stock (what is missing is an unread
     sale: it is taken off), or else its orders. Above what the shop shows, the orders too, by a read begun after
     the newest raising entry.
@@ -256,7 +267,7 @@ def plan_write(listing: str, target: int, shown: Shown, forms: Collection[Form],
         if delta < 0 and relative is not None:
             return Plan(StockWrite(listing, relative, delta), delta)
         if Form.COMPARE_AND_SET in forms:
-            if target and (seen.misses_orders or (delta > 0 and seen.reads_orders and not seen.orders_began_us)):
+            if target and (seen.misses_orders or (delta > 0 and seen.misses_sales(shown))):
                 return Need.ORDER_READ
             expected = shown.believed - shown.unread
             number = max(0, expected + delta)
@@ -291,6 +302,8 @@ def _plan_fenced(
             return Plan(StockWrite(listing, relative, rise), rise, unread, fenced=True)
     if raises and seen.reads_orders and seen.orders_began_us <= seen.raised_us:
         return Need.ORDER_READ
+    if raises and not number and seen.misses_sales(shown):
+        return Need.ORDER_READ  # what an empty page sold before we emptied it, no number tells
     if goal == number:
         return Need.ORDER_READ  # it shows that already; what it sold is not booked yet
     if number is not None and Form.COMPARE_AND_SET in forms:

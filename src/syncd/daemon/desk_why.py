@@ -22,6 +22,7 @@ from syncd.store import listings as listing_rows
 from syncd.store import outbox, reports, shops, stock
 from syncd.store.listings import ListingRow, WishRow
 from syncd.store.schema import listing, order_line, orders
+from syncd.store.shops import ShopRow
 
 LAST_ENTRIES = 10
 INDENT = "  "
@@ -79,7 +80,7 @@ def why(
     ).scalar_one()
     if paused or at_shop.paused:
         found.holds.append(f"{shop.name} is paused: syncd shops resume {shop.name}")
-    found.holds += _holds(conn, shop, row, wish, have, found.orders_began_us, now_us, forms)
+    found.holds += _holds(conn, shop, row, wish, have, at_shop, now_us, forms)
     return found
 
 
@@ -134,7 +135,7 @@ def _holds(
     row: ListingRow,
     wish: WishRow | None,
     have: StockView,
-    orders_began_us: int,
+    at_shop: ShopRow,
     now_us: int,
     forms: frozenset[Form],
 ) -> list[str]:
@@ -156,7 +157,14 @@ def _holds(
     elif wish.due_us > now_us:
         found.append(f"waits for batch at {_at(wish.due_us)}")
     raised_us = _raised_us(row.sku_id, have)
-    seen = Evidence(now_us, shop.reads_stock, shop.reads_orders, orders_began_us, raised_us)
+    seen = Evidence(
+        now_us,
+        shop.reads_stock,
+        shop.reads_orders,
+        at_shop.orders_began_us,
+        raised_us,
+        watermark_us=at_shop.watermark_us,
+    )
     need = planner.plan_write(row.key, row.target, shown_of(row), forms, seen)
     if need is Need.STOCK_READ:
         found.append("its number is read right before the write")

@@ -58,7 +58,7 @@ def plan_call(conn: Connection, facts: Facts, on: Occasion) -> Agenda:
         pairs, unproven = [pair for pair in pairs if pair[0].id not in waiting], []
     raised = _raised(conn, unproven)
     shared = _shared(conn, on.shop.id, unproven)
-    began_us = shops.shop_row(conn, on.shop.id).orders_began_us
+    shop = shops.shop_row(conn, on.shop.id)
     reads_stock = on.shop.reads_stock and on.route.read_first is ReadFirst.STOCK
     rights = load_rights(conn, facts, on.shop, [row for row, _ in pairs], on.now_us)
     chosen: list[tuple[ListingRow, Plan, int]] = []
@@ -66,8 +66,8 @@ def plan_call(conn: Connection, facts: Facts, on: Occasion) -> Agenda:
         if len(chosen) >= on.route.max_rows:
             break
         seen = Evidence(
-            on.now_us, reads_stock, on.shop.reads_orders, began_us, raised.get(row.sku_id or 0, 0),
-            _number_read(on, row), on.numbers_began_us, row.id in shared,
+            on.now_us, reads_stock, on.shop.reads_orders, shop.orders_began_us, raised.get(row.sku_id or 0, 0),
+            _number_read(on, row), on.numbers_began_us, row.id in shared, shop.watermark_us,
         )  # fmt: skip
         plan = _within_rights(rights, row, on.route.forms, seen)
         if isinstance(plan, Plan):
