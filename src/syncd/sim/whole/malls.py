@@ -172,11 +172,12 @@ def _amazon(on: Backdrop, name: str, kind: str) -> Mall:
 def _files(on: Backdrop, name: str, kind: str) -> Mall:
     market = _market(on, name, FILES_VISIBILITY_SECONDS / 2, usual=5.0, skew=False)
     quirks: dict[str, Any] = _quirks(FilesEmulator, on.rng, consumes="at_once")
+    luck, consumes = on.rng.getrandbits(32), on.rng.choice([0.0, 10.0, 60.0])
     if quirks["rename"] == "missing":  # half a file that is imported before its size can be compared: nobody can know
-        quirks["half_files"] = "waits_for_the_end"
+        consumes = max(10.0, consumes)
     emulator = FilesEmulator(
-        on.world, market, on.clock, round_trip_seconds=ROUND_TRIP_SECONDS, seed=on.rng.getrandbits(32),
-        consume_seconds=on.rng.choice([0.0, 10.0, 60.0]), export_seconds=on.rng.choice([0.0, 20.0]), **quirks,
+        on.world, market, on.clock, round_trip_seconds=ROUND_TRIP_SECONDS, seed=luck,
+        consume_seconds=consumes, export_seconds=on.rng.choice([0.0, 20.0]), **quirks,
     )  # fmt: skip
     own: Any = emulator.settings()
     table = {
