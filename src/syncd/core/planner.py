@@ -302,8 +302,9 @@ def _plan_fenced(
             return Plan(StockWrite(listing, relative, rise), rise, unread, fenced=True)
     if raises and seen.reads_orders and seen.orders_began_us <= seen.raised_us:
         return Need.ORDER_READ
-    if raises and not number and seen.misses_sales(shown):
-        return Need.ORDER_READ  # what an empty page sold before we emptied it, no number tells
+    known_by_reading = shown.seen is not None and shown.seen_us == shown.base_us
+    if raises and (not number or known_by_reading) and seen.misses_sales(shown):
+        return Need.ORDER_READ  # what it sold before we emptied it, or first read it, no number tells
     if goal == number:
         return Need.ORDER_READ  # it shows that already; what it sold is not booked yet
     if number is not None and Form.COMPARE_AND_SET in forms:
