@@ -90,3 +90,21 @@ async def test_the_watchdog_beats_only_while_the_loops_turn(manager: Manager) ->
         stage.daemon.stop()
         await clock.advance(5)
     await stage.aclose()
+
+
+async def test_a_long_order_read_that_gets_on_page_by_page_is_not_stuck(manager: Manager) -> None:
+    clock = ManualClock()
+    stage = await stage_of(clock, manager, "good")
+    async with anyio.create_task_group() as group:
+        group.start_soon(lambda: stage.daemon.run(signals=False))
+        await clock.advance(10)
+        runner = stage.daemon.runners["good"]
+        assert runner.dispatcher is not None
+        runner.turns["write"] = runner.turns["intake"] = clock.now_us() - STUCK_US - 1
+        runner.dispatcher.intake.page_us = clock.now_us() - 1
+        assert stage.daemon.stuck() == []
+        runner.dispatcher.intake.page_us = clock.now_us() - STUCK_US - 1
+        assert stage.daemon.stuck() == ["good/write", "good/intake"]
+        stage.daemon.stop()
+        await clock.advance(5)
+    await stage.aclose()

@@ -35,6 +35,8 @@ class Intake:
         self._lock = anyio.Lock()
         self._began_us: int | None = None
         self._rests_until = 0.0
+        self.page_us: int | None = None
+        """When the read under way last booked a page; None between reads."""
 
     async def turn(self) -> int | None:
         """Poll once. Returns when to poll again; None when this shop's orders are not taken in."""
@@ -59,8 +61,12 @@ class Intake:
         """Read all that is new, page by page. Also called by the dispatcher when a write needs it (the fence)."""
         async with self._lock:
             more = True
-            while more and not self.shop.stopping:
-                more = await self._page()
+            try:
+                while more and not self.shop.stopping:
+                    more = await self._page()
+                    self.page_us = self.hub.clock.now_us()
+            finally:
+                self.page_us = None
             await self.trouble.over()
 
     async def _page(self) -> bool:

@@ -148,9 +148,9 @@ class Daemon:
             self.notifier.watchdog()
 
     def stuck(self) -> list[str]:
-        """Loops whose turn has lasted longer than any turn may."""
+        """Loops that have not got on for longer than any turn may take."""
         before = self.hub.clock.now_us() - STUCK_US
-        turns = [(f"{r.name}/{name}", at) for r in self.runners.values() for name, at in r.turns.items()]
+        turns = [(f"{r.name}/{name}", at) for r in self.runners.values() for name, at in r.progress().items()]
         return [name for name, at in (*turns, *self.beats.items()) if at < before]
 
     async def _signals(self) -> None:

@@ -42,6 +42,7 @@ log = structlog.get_logger()
 SHOP_DOWN = "shop_down"
 FAILING = ("orders_failing", "write_failing", "reconcile_failing", "shipments_failing")
 DAY_US = 86_400_000_000
+READS_ORDERS = frozenset({"intake", "write"})
 STORE_PAUSE_US = 5_000_000
 LASTING_US = 300_000_000
 """A shop that ran so long was well; one that fails sooner is restarted more and more rarely."""
@@ -231,6 +232,13 @@ class Runner:
             return self.hub.clock.now_us() + STORE_PAUSE_US
         finally:
             self.turns.pop(name, None)
+
+    def progress(self) -> dict[str, int]:
+        """When each loop under way last got on. A long order read gets on page by page; the writer may wait for it."""
+        page_us = None if self.dispatcher is None else self.dispatcher.intake.page_us
+        if page_us is None:
+            return dict(self.turns)
+        return {name: max(at, page_us) if name in READS_ORDERS else at for name, at in self.turns.items()}
 
     async def _keep_writing(self, shop: Shop, dispatcher: Dispatcher) -> None:
         """The writer's loop. A stop lets the call under way finish, and drains stockouts as long as it may."""
